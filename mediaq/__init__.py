@@ -1,0 +1,1 @@
+"""mediaq: media analysis jobs on plain RQ queues."""

@@ -1,0 +1,1 @@
+"""AWS: the only place that imports aioboto3."""

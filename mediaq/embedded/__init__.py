@@ -1,0 +1,1 @@
+"""Valkey, Postgres, S3 and the AWS stand-in on this machine, for development, demo and tests."""

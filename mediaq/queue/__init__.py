@@ -1,0 +1,1 @@
+"""RQ's queues on asyncio: usable alone, without media, AWS or Postgres."""

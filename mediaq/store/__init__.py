@@ -1,0 +1,1 @@
+"""Postgres: the record of jobs, operations, costs and media items."""
