@@ -1,0 +1,65 @@
+"""The error tree: what went wrong, in plain words, and what may follow from it."""
+
+from __future__ import annotations
+
+
+class MediaqError(Exception):
+    """Base of every error that mediaq raises on purpose; its text is meant to be read by people."""
+
+
+class SettingsError(MediaqError):
+    """A setting is unknown or bad; names the file or variable, the key and the reason."""
+
+
+class UnreadableMedia(MediaqError):
+    """A media file is not what it should be: corrupt, cut short, empty or of another kind."""
+
+
+class MigrationError(MediaqError):
+    """The database's schema and this version's migrations do not belong together."""
+
+
+class FenceLost(MediaqError):
+    """Another worker has started this job since: this one must start no further call for it."""
+
+
+class ProviderError(MediaqError):
+    """A provider (AWS, OpenAI) did not do what was asked; the subclass says what follows.
+
+    Args:
+        reason: What happened, in words for the user.
+        code: The provider's own error code, or the name of the exception.
+    """
+
+    def __init__(self, reason: str, code: str) -> None:
+        super().__init__(reason)
+        self.code = code
+
+
+class TryAgain(ProviderError):
+    """Refused for now and not billed (throttled, 5xx): the same call may succeed in a moment."""
+
+
+class Unanswered(TryAgain):
+    """The call was sent and no answer came back: it may succeed when repeated, and may be billed twice."""
+
+
+class NoRoom(ProviderError):
+    """The provider runs as many asynchronous jobs for this account as it allows: wait for room."""
+
+
+class Refused(ProviderError):
+    """The provider will never accept this call (a bad image, no such object): do not repeat it."""
+
+
+class JobFailed(MediaqError):
+    """An attempt at a job failed; the text names each failed operation and why.
+
+    Args:
+        reason: Each failed operation and why, in words for the user.
+        attempts_left: How many more attempts the job has; 0 when it failed for good.
+    """
+
+    def __init__(self, reason: str, attempts_left: int) -> None:
+        super().__init__(reason)
+        self.attempts_left = attempts_left

@@ -1,0 +1,177 @@
+"""The values that travel between the parts: jobs, progress, charges. Data only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+
+import attrs
+from attrs import field, frozen
+
+
+class JobStatus(StrEnum):
+    """Where a job stands; the first three are open, the last two are final."""
+
+    WAITING = "waiting"
+    ACTIVE = "active"
+    DELAYED = "delayed"
+    COMPLETED = "completed"
+    FAILED = "failed"
+
+    @property
+    def closed(self) -> bool:
+        """Tells whether nothing more happens to a job in this state."""
+        return self in (JobStatus.COMPLETED, JobStatus.FAILED)
+
+
+class TaskStatus(StrEnum):
+    """Where one operation of a job stands."""
+
+    PENDING = "pending"
+    PROCESSING = "processing"
+    COMPLETED = "completed"
+    FAILED = "failed"
+
+    @property
+    def closed(self) -> bool:
+        """Tells whether the operation has ended."""
+        return self in (TaskStatus.COMPLETED, TaskStatus.FAILED)
+
+
+class Certainty(StrEnum):
+    """How sure a cost row is."""
+
+    BILLED = "billed"
+    POSSIBLY_BILLED = "possibly_billed"
+    REUSED = "reused"
+
+
+@frozen
+class SubTask:
+    """One operation's share of a job's progress."""
+
+    status: TaskStatus = TaskStatus.PENDING
+    message: str | None = None
+
+    def as_json(self) -> dict[str, str]:
+        """Returns the sub-task as it stands in Redis, Postgres and answers."""
+        return (
+            {"status": self.status}
+            if self.message is None
+            else {"status": self.status, "message": self.message}
+        )
+
+
+@frozen
+class Progress:
+    """How far a job is: operations ended of all, and where each stands."""
+
+    sub_tasks: Mapping[str, SubTask]
+    message: str = "waiting"
+
+    @classmethod
+    def of(cls, operations: tuple[str, ...]) -> Progress:
+        """Returns the progress of a job that has not begun."""
+        return cls({name: SubTask() for name in operations})
+
+    def having(self, operation: str, status: TaskStatus, message: str | None = None) -> Progress:
+        """Returns this progress with one operation moved on; the others stay as they are."""
+        moved = {**self.sub_tasks, operation: SubTask(status, message)}
+        return Progress(moved, f"{operation}: {message or status}")
+
+    def as_json(self) -> dict[str, Any]:
+        """Returns the progress as it stands in Redis, Postgres and answers."""
+        return {
+            "current": sum(task.status.closed for task in self.sub_tasks.values()),
+            "total": len(self.sub_tasks),
+            "message": self.message,
+            "subTasks": {name: task.as_json() for name, task in self.sub_tasks.items()},
+        }
+
+
+@frozen
+class NewJob:
+    """A job as a caller asks for it, validated and not yet accepted."""
+
+    id: str
+    type: str
+    user_id: str
+    media_item_id: str
+    cost_center: str | None
+    request: Mapping[str, Any]
+    operations: tuple[str, ...]
+    max_attempts: int
+    idempotency_key: str | None = None
+    digest: str | None = None
+
+
+@frozen
+class Job:
+    """A job as it is on record."""
+
+    id: str
+    type: str
+    user_id: str
+    media_item_id: str
+    cost_center: str | None
+    request: Mapping[str, Any]
+    status: JobStatus = field(converter=JobStatus)
+    progress: Mapping[str, Any]
+    attempts: int
+    max_attempts: int
+    deaths: int
+    fence: int
+    result: Mapping[str, Any] | None
+    failed_reason: str | None
+    stacktrace: list[str]
+    accepted_at: datetime
+    due_at: datetime | None
+    processed_at: datetime | None
+    finished_at: datetime | None
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> Job:
+        """Builds a job from a row of `jobs`, whatever further columns it has."""
+        return cls(**{name: row[name] for name in attrs.fields_dict(cls)})
+
+    @property
+    def attempts_left(self) -> int:
+        """How many attempts may still be started."""
+        return max(self.max_attempts - self.attempts, 0)
+
+
+@frozen
+class Charge:
+    """What one call costs by the price list."""
+
+    item: str
+    units: Decimal
+    unit: str
+    unit_price: Decimal
+    price_version: str
+
+    @property
+    def amount(self) -> Decimal:
+        """The price in US dollars, exact."""
+        return self.units * self.unit_price
+
+
+@frozen
+class Vector:
+    """An embedding to be stored with its operation's result."""
+
+    model: str
+    values: list[float]
+    metadata: Mapping[str, Any]
+
+
+@frozen
+class Settled:
+    """What an answered call came to: its result, what it costs, and a vector where it made one."""
+
+    result: Any
+    charge: Charge | None = None
+    vector: Vector | None = None

@@ -1,0 +1,342 @@
+"""Settings: defaults here, overridden by a TOML file, overridden by environment variables."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import attrs
+import typed_settings as ts
+from attrs import field, frozen
+
+from mediaq.errors import SettingsError
+
+PREFIX = "MEDIAQ_"
+# Read by the programs themselves: the file to load, and what the command line's API calls use.
+NOT_SETTINGS = frozenset({"MEDIAQ_CONFIG", "MEDIAQ_API_URL", "MEDIAQ_TOKEN"})
+# Names that other tools share. They win over the file and lose against MEDIAQ_SECTION__KEY.
+SHARED_NAMES = {"REDIS_URL": "redis.url", "DATABASE_URL": "database.url", "AWS_REGION": "aws.region"}
+
+
+def _number(value: Any, *, kind: Callable[[Any], Any], least: float, most: float) -> Any:
+    if isinstance(value, bool):
+        raise TypeError("a number is wanted")
+    number = kind(value)
+    if not least <= number <= most:
+        raise ValueError(
+            f"must be at least {least:g}" + (f" and at most {most:g}" if most < float("inf") else "")
+        )
+    return number
+
+
+def whole(default: int, text: str, *, least: int = 1, most: float = float("inf")) -> Any:
+    """Declares a setting that is a whole number within bounds."""
+    return field(
+        default=default, converter=partial(_number, kind=int, least=least, most=most), metadata={"help": text}
+    )
+
+
+def number(default: float, text: str, *, least: float = 0, most: float = float("inf")) -> Any:
+    """Declares a setting that is a number within bounds."""
+    return field(
+        default=default,
+        converter=partial(_number, kind=float, least=least, most=most),
+        metadata={"help": text},
+    )
+
+
+def text(default: str, text: str) -> Any:
+    """Declares a setting that is a piece of text."""
+    return field(default=default, metadata={"help": text})
+
+
+def secret(text: str) -> Any:
+    """Declares a setting that is never shown, empty by default."""
+    return field(default=ts.types.SecretStr(""), converter=ts.types.SecretStr, metadata={"help": text})
+
+
+@frozen
+class Service:
+    """Where the REST service listens."""
+
+    host: str = text("127.0.0.1", "Address the REST service listens on.")
+    port: int = whole(8000, "Port the REST service listens on.", least=0, most=65535)
+
+
+@frozen
+class Auth:
+    """Who may call the service."""
+
+    secret: ts.types.SecretStr = secret(
+        "Secret of HS256 tokens, at least 32 bytes; empty: HS256 tokens are refused."
+    )
+    jwks_url: str = text("", "Where the public keys of RS256 tokens are; empty: RS256 tokens are refused.")
+    audience: str = text("", "The `aud` that tokens must carry; empty: not checked.")
+    issuer: str = text("", "The `iss` that tokens must carry; empty: not checked.")
+    admin_claim: str = text("admin", "The claim that, when true, makes its bearer an admin.")
+    leeway: float = number(30.0, "Seconds by which clocks may differ.")
+
+
+@frozen
+class Redis:
+    """The Redis or Valkey server that holds the queues."""
+
+    url: str = text("redis://127.0.0.1:6379/0", "Redis or Valkey; REDIS_URL in the environment wins.")
+    timeout: float = number(5.0, "Seconds the service waits for Redis before it answers 503.", least=0.001)
+
+
+@frozen
+class Database:
+    """The Postgres server that keeps the record."""
+
+    url: str = text("postgresql://127.0.0.1:5432/mediaq", "Postgres; DATABASE_URL in the environment wins.")
+    pool_size: int = whole(10, "Connections a process keeps at most.")
+    timeout: float = number(5.0, "Seconds to wait for a connection or a statement.", least=0.001)
+
+
+@frozen
+class Aws:
+    """How AWS is called; credentials and endpoints come from AWS's own environment variables."""
+
+    region: str = text("us-east-1", "Region; AWS_REGION in the environment wins.")
+    bucket: str = text(
+        "media", "Bucket that uploads are in; thumbnails and transcripts are written there too."
+    )
+    tries: int = whole(4, "How often an operation repeats a throttled or failed call before it waits longer.")
+    first_wait: float = number(0.2, "Seconds before the first repetition; doubles, with jitter.", least=0.001)
+    longest_wait: float = number(20.0, "Seconds between two repetitions at most.", least=0.001)
+    provider_patience: float = number(
+        900.0,
+        "Seconds an operation goes on repeating while its job's timeout allows, before the attempt fails.",
+    )
+    call_timeout: float = number(
+        60.0, "Seconds one call may take before it counts as unanswered.", least=0.001
+    )
+    connections: int = whole(50, "Connections to each AWS service at most.")
+    first_poll: float = number(
+        1.0, "Seconds before the first look at an asynchronous job; grows by half.", least=0.001
+    )
+    longest_poll: float = number(15.0, "Seconds between two looks at most.", least=0.001)
+
+
+@frozen
+class Video:
+    """What is made of videos."""
+
+    thumbnails: int = whole(5, "Thumbnails taken of a video, at even times.")
+    thumbnail_side: int = whole(640, "Longer side of a thumbnail in pixels at most.")
+    thumbnail_prefix: str = text("thumbnails/", "Where in the bucket thumbnails go.")
+    transcript_prefix: str = text("transcripts/", "Where in the bucket Transcribe writes.")
+
+
+@frozen
+class Embedding:
+    """How embeddings are made."""
+
+    provider: Literal["bedrock", "openai"] = text(
+        "bedrock", "Who embeds text: bedrock or openai. Images go to bedrock."
+    )
+    text_model: str = text("amazon.titan-embed-text-v2:0", "Bedrock's model for text.")
+    image_model: str = text("amazon.titan-embed-image-v1", "Bedrock's model for images and video frames.")
+    openai_model: str = text("text-embedding-3-small", "OpenAI's model for text.")
+    openai_url: str = text("", "Base URL of OpenAI's API, up to and with /v1; needed for provider openai.")
+    openai_key: ts.types.SecretStr = secret("Key of OpenAI's API.")
+    dimensions: int = whole(1024, "Length of the vectors.", most=2000)
+    cache_seconds: int = whole(
+        86400, "Seconds an embedding is kept in Redis for the same content; 0: never.", least=0
+    )
+
+
+@frozen
+class Worker:
+    """What a worker runs and how it lets others know that it lives."""
+
+    lease: float = number(20.0, "Seconds a started job is its worker's without a sign of life.", least=0.001)
+    deaths: int = whole(3, "How many workers a job may outlive before it fails as poison.")
+
+
+@frozen
+class Upkeep:
+    """What service processes do in the background so that nothing accepted is forgotten."""
+
+    interval: float = number(5.0, "Seconds between two comparisons of open jobs with Redis.", least=0.001)
+    batch: int = whole(200, "Open jobs compared at a time.")
+    lost_after: float = number(
+        60.0, "Seconds a job may be queued in no list before it is pushed again.", least=0.001
+    )
+
+
+@frozen
+class Logs:
+    """What is logged and how."""
+
+    level: Literal["TRACE", "DEBUG", "INFO", "WARNING", "ERROR"] = text("INFO", "Least level that is logged.")
+    format: Literal["auto", "human", "json"] = text(
+        "auto", "human, json, or auto: human on a terminal, else json."
+    )
+
+
+ATTEMPTS = "Attempts a job has."
+BACKOFF = "Seconds before the second attempt; doubles with each further one."
+TIMEOUT = "Seconds one attempt may take."
+KEEP_COUNT = "Completed jobs that stay in Redis at most."
+
+
+@frozen
+class Queue:
+    """One job type: how often, how long, and how long Redis remembers."""
+
+    attempts: int = whole(3, ATTEMPTS)
+    backoff: float = number(2.0, BACKOFF)
+    jitter: float = number(0.0, "Share by which a wait is lengthened at random, 0 to 1.", most=1)
+    timeout: int = whole(300, TIMEOUT)
+    keep_completed: int = whole(3600, "Seconds a completed job stays in Redis.")
+    keep_completed_count: int = whole(100, KEEP_COUNT)
+    keep_failed: int = whole(86400, "Seconds a failed job stays in Redis.")
+
+
+# A table's own defaults have to be those of its class: typed-settings reads them there.
+@frozen
+class VideoQueue(Queue):
+    """The defaults of video-processing."""
+
+    backoff: float = number(5.0, BACKOFF)
+    timeout: int = whole(14400, TIMEOUT)
+    keep_completed_count: int = whole(50, KEEP_COUNT)
+
+
+@frozen
+class TextQueue(Queue):
+    """The defaults of text-analysis."""
+
+    backoff: float = number(1.0, BACKOFF)
+    keep_completed_count: int = whole(200, KEEP_COUNT)
+
+
+@frozen
+class EmbeddingQueue(Queue):
+    """The defaults of embedding-generation."""
+
+    attempts: int = whole(5, ATTEMPTS)
+    backoff: float = number(3.0, BACKOFF)
+    keep_completed_count: int = whole(500, KEEP_COUNT)
+
+
+@frozen
+class Queues:
+    """The queues, one a job type."""
+
+    image_processing: Queue = Queue()
+    video_processing: VideoQueue = VideoQueue()
+    text_analysis: TextQueue = TextQueue()
+    embedding_generation: EmbeddingQueue = EmbeddingQueue()
+
+    def named(self, queue: str) -> Queue:
+        """Returns the settings of the queue of that name, as it stands in Redis (`image-processing`)."""
+        found: Queue = getattr(self, queue.replace("-", "_"))
+        return found
+
+
+@frozen
+class Settings:
+    """Every setting of mediaq; config.toml shows them with their defaults."""
+
+    service: Service = Service()
+    auth: Auth = Auth()
+    redis: Redis = Redis()
+    database: Database = Database()
+    aws: Aws = Aws()
+    video: Video = Video()
+    embedding: Embedding = Embedding()
+    worker: Worker = Worker()
+    upkeep: Upkeep = Upkeep()
+    logs: Logs = Logs()
+    queues: Queues = Queues()
+
+
+def load_settings(path: Path | None = None) -> Settings:
+    """Loads the settings: defaults, then the file, then the environment.
+
+    Args:
+        path: The TOML file; by default what `MEDIAQ_CONFIG` names, else `config.toml` in the current folder
+            if there is one.
+
+    Raises:
+        SettingsError: A key is unknown, a value is bad, or a named file is missing or not TOML.
+    """
+    source = path or _find_file()
+    files = ts.FileLoader({"*": ts.TomlFormat(section=None)}, files=[source] if source else [])
+    environment = ts.EnvLoader(PREFIX, nested_delimiter="__")
+    try:
+        settings = ts.load_settings(Settings, [files, _SharedNames(), environment])
+    except ts.exceptions.InvalidSettingsError as errors:
+        raise SettingsError("; ".join(_explain(error) for error in errors.exceptions)) from None
+    except ts.exceptions.TsError as error:
+        raise SettingsError(f"{source}: {error}") from None
+    _refuse_unknown_variables(environment)
+    return settings
+
+
+def _find_file() -> Path | None:
+    named = os.environ.get("MEDIAQ_CONFIG")
+    if named and not Path(named).is_file():
+        raise SettingsError(f"MEDIAQ_CONFIG names {named}, and there is no such file")
+    found = Path(named or "config.toml")
+    return found if found.is_file() else None
+
+
+@frozen
+class _SharedNames:
+    """Loads the environment variables that other tools share; called by typed-settings."""
+
+    def __call__(
+        self, settings_cls: type, options: tuple[ts.types.OptionInfo, ...]
+    ) -> ts.types.LoadedSettings:
+        wanted = {option.path for option in options}
+        values: dict[str, Any] = {}
+        for name, option in SHARED_NAMES.items():
+            if option in wanted and os.environ.get(name):
+                ts.dict_utils.set_path(values, option, os.environ[name])
+        return ts.types.LoadedSettings(
+            values, ts.types.LoaderMeta(f"environment for {settings_cls.__name__}")
+        )
+
+
+def _refuse_unknown_variables(environment: ts.EnvLoader) -> None:
+    known = {environment.get_envvar(option) for option in ts.cls_utils.deep_options(Settings)}
+    for name in os.environ:
+        if name.startswith(PREFIX) and name not in known | NOT_SETTINGS:
+            raise SettingsError(f"environment variable {name}: there is no such setting")
+
+
+def _explain(error: BaseException) -> str:
+    cause = error.__context__ or error.__cause__
+    return f"{error}" if cause is None else f"{error} ({cause})"
+
+
+def shown(settings: Settings) -> Iterator[tuple[str, str, str]]:
+    """Yields each setting as (dotted key, value with secrets masked, what it is for)."""
+    return _entries(settings, "")
+
+
+def _entries(table: Any, above: str) -> Iterator[tuple[str, str, str]]:
+    for attribute in attrs.fields(type(table)):
+        value = getattr(table, attribute.name)
+        if attrs.has(type(value)):
+            name = attribute.name.replace("_", "-")
+            yield from _entries(value, f"{above}{name}.")
+        else:
+            yield f"{above}{attribute.name}", mask(value), attribute.metadata["help"]
+
+
+def mask(value: Any) -> str:
+    """Returns a value as text, with a secret or a URL's password replaced by stars."""
+    if isinstance(value, ts.types.SecretStr):
+        return "***" if value else ""
+    if isinstance(value, str) and (password := urlsplit(value).password):
+        return value.replace(f":{password}@", ":***@")
+    return str(value)
