@@ -44,6 +44,10 @@ class Unanswered(TryAgain):
     """The call was sent and no answer came back: it may succeed when repeated, and may be billed twice."""
 
 
+class ProviderJobFailed(TryAgain):
+    """The provider reports that its asynchronous job failed for a reason of its own: start another."""
+
+
 class NoRoom(ProviderError):
     """The provider runs as many asynchronous jobs for this account as it allows: wait for room."""
 
@@ -63,3 +67,11 @@ class JobFailed(MediaqError):
     def __init__(self, reason: str, attempts_left: int) -> None:
         super().__init__(reason)
         self.attempts_left = attempts_left
+
+
+class NotYours(MediaqError):
+    """The media item belongs to another user."""
+
+
+class KeyTaken(MediaqError):
+    """The idempotency key was used for another request within the last day."""

@@ -1,0 +1,92 @@
+-- name: begin_run$
+-- Guarantees: a call is on record before it is made, as possibly billed where it may be billed, and only by
+-- the newest owner of the job: returns no row to any other. A call with a token keeps its one row.
+with owner as (
+    select * from jobs where id = :job_id and fence = :fence and status = 'active' for key share
+), run as (
+    insert into operation_runs (job_id, operation, attempt, fence, token)
+    select id, :operation, attempts, fence, :token from owner
+    on conflict (token) do update set attempt = excluded.attempt, fence = excluded.fence
+    returning id
+), cost as (
+    insert into cost_entries (run_id, user_id, cost_center, media_item_id, job_id, service, operation, item,
+                              units, unit, unit_price, price_version, amount, certainty)
+    select run.id, owner.user_id, owner.cost_center, owner.media_item_id, owner.id, :service, :operation, :item,
+           :units, :unit, :unit_price, :price_version, :amount, 'possibly_billed'
+    from run, owner
+    where :item::text is not null
+    on conflict (run_id) do nothing
+)
+select id from run;
+
+-- name: lock_job$
+-- Guarantees: answers of one job are recorded one after the other.
+select id from jobs where id = :job_id for no key update;
+
+-- name: settle_run$
+-- Guarantees: one result an operation: an answer that comes second is kept on its own run as late.
+update operation_runs
+set state = case when exists (select 1 from operation_runs other
+                              where other.job_id = :job_id and other.operation = operation_runs.operation
+                                and other.state = 'succeeded' and other.id <> operation_runs.id)
+                 then 'late' else 'succeeded' end,
+    result = :result,
+    finished_at = now()
+where id = :id
+returning state;
+
+-- name: settle_cost!
+-- Guarantees: the call's one cost row says what its answer says.
+insert into cost_entries (run_id, user_id, cost_center, media_item_id, job_id, service, operation, item,
+                          units, unit, unit_price, price_version, amount, certainty)
+select :run_id, user_id, cost_center, media_item_id, id, :service, :operation, :item,
+       :units, :unit, :unit_price, :price_version, :amount, :certainty
+from jobs where id = :job_id
+on conflict (run_id) do update
+set item = excluded.item, units = excluded.units, unit = excluded.unit, unit_price = excluded.unit_price,
+    price_version = excluded.price_version, amount = excluded.amount, certainty = excluded.certainty;
+
+-- name: put_vector!
+-- Guarantees: one vector per media item, model and length: the newest.
+insert into embeddings (media_item_id, model, dimensions, vector, metadata)
+select media_item_id, :model, :dimensions, :vector, :metadata from jobs where id = :job_id
+on conflict (media_item_id, model, dimensions) do update
+set vector = excluded.vector, metadata = excluded.metadata, created_at = now();
+
+-- name: set_provider_id!
+update operation_runs set provider_id = :provider_id where id = :id;
+
+-- name: fail_run!
+-- Guarantees: a call that was answered by an error is not in the ledger.
+with run as (
+    update operation_runs set state = :state, error = :error, finished_at = now() where id = :id returning id)
+delete from cost_entries where run_id in (select id from run) and certainty = 'possibly_billed';
+
+-- name: lose_run!
+-- Guarantees: a call whose answer was lost stays in the ledger as possibly billed.
+update operation_runs set state = 'unanswered', error = :error, finished_at = now() where id = :id;
+
+-- name: known_outcomes
+-- Guarantees: what is on record for good: results, and calls that the provider will never accept.
+select operation, state, result, error from operation_runs
+where job_id = :job_id and state in ('succeeded', 'refused')
+order by id;
+
+-- name: count_failed_provider_jobs$
+-- Guarantees: counts what the provider itself reported as failed, and no call that may still be running there.
+select count(*) from operation_runs
+where job_id = :job_id and operation = :operation and state in ('job_failed', 'refused');
+
+-- name: job_cost$
+select coalesce(sum(amount), 0) from cost_entries where job_id = :job_id;
+
+-- name: job_costs
+select operation, service, item, units, unit, unit_price, price_version, amount, certainty
+from cost_entries where job_id = :job_id order by id;
+
+-- name: cost_summary
+select service, operation, certainty, count(*) as calls, sum(units) as units, unit, sum(amount) as amount
+from cost_entries
+where (:user_id::text is null or user_id = :user_id)
+group by service, operation, certainty, unit
+order by service, operation, certainty;
