@@ -106,7 +106,6 @@ class Aws:
     bucket: str = text(
         "media", "Bucket that uploads are in; thumbnails and transcripts are written there too."
     )
-    tries: int = whole(4, "How often an operation repeats a throttled or failed call before it waits longer.")
     first_wait: float = number(0.2, "Seconds before the first repetition; doubles, with jitter.", least=0.001)
     longest_wait: float = number(20.0, "Seconds between two repetitions at most.", least=0.001)
     provider_patience: float = number(

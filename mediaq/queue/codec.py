@@ -1,7 +1,7 @@
 """RQ's pickle framing for plain values, read by an unpickler that resolves no globals.
 
-Stock RQ and rq-dashboard read what is written here without flags. What they wrote is read here only where it is
-plain: a pickle that names a class or a function is refused before anything is imported.
+Stock RQ and rq-dashboard read what is written here without flags. What they wrote is read here only where it
+is plain: a pickle that names a class or a function is refused before anything is imported.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""RQ's keys in Redis: the one place that spells them (RQ 3.0, `rq/queue.py`, `rq/job.py`, `rq/registry.py`)."""
+"""RQ's keys in Redis, as RQ 3.0 has them: the one place that spells them."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 
 from mediaq.queue import keys
 from mediaq.queue.codec import PlainPickle
+from mediaq.queue.scripts import load_script
 
 
 def channel(job_id: str) -> str:
@@ -22,9 +23,7 @@ async def publish(redis: Redis, job_id: str, meta: Mapping[str, Any]) -> None:
 
     A job that Redis has forgotten is not brought back.
     """
-    async with redis.pipeline(transaction=False) as pipe:
-        pipe.hexists(keys.job(job_id), "status")
-        pipe.publish(channel(job_id), json.dumps(meta))
-        known, _ = await pipe.execute()
-    if known:
-        await redis.hset(keys.job(job_id), "meta", PlainPickle.dumps(dict(meta)))
+    write = load_script(redis, "meta")
+    await write(
+        keys=[keys.job(job_id)], args=[PlainPickle.dumps(dict(meta)), channel(job_id), json.dumps(meta)]
+    )

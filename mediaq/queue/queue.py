@@ -6,7 +6,6 @@ import zlib
 from base64 import b64decode
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from importlib import resources
 from typing import Any
 
 from attrs import frozen
@@ -17,6 +16,7 @@ from rq.job import JobStatus as RQStatus
 
 from mediaq.queue import keys
 from mediaq.queue.codec import PlainPickle
+from mediaq.queue.scripts import load_script
 
 # Finished jobs that one call of forget.lua removes at most, to keep Redis responsive.
 TRIM_BATCH = 500
@@ -92,8 +92,8 @@ class Queue:
         self.redis = redis
         # RQ's Job class wants a client of its own; building a job's hash never uses it.
         self._unused = SyncRedis()
-        self._push = redis.register_script(_script("push.lua"))
-        self._forget = redis.register_script(_script("forget.lua"))
+        self._push = load_script(redis, "push")
+        self._forget = load_script(redis, "forget")
 
     async def push(self, job: QueuedJob) -> bool:
         """Pushes a job unless Redis has it open already; repeating it is safe.
@@ -140,10 +140,6 @@ class Queue:
     async def trim(self, keep: int) -> int:
         """Forgets the oldest finished jobs beyond `keep`, with all their keys; returns how many went."""
         return int(await self._forget(keys=[keys.finished(self.name)], args=[keep, TRIM_BATCH]))
-
-
-def _script(name: str) -> str:
-    return (resources.files("mediaq.queue") / "lua" / name).read_text()
 
 
 def _as_hash(job: QueuedJob, queue: str, connection: SyncRedis) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Moves delayed jobs to their queues when they are due: RQ's own scheduler, one pass at a time, off the loop."""
+"""Moves delayed jobs to their queues when they are due: RQ's own scheduler, pass by pass, off the loop."""
 
 from __future__ import annotations
 

@@ -22,12 +22,14 @@ class Run:
         job: The job it is for, as this worker started it.
         service: Whom it goes to.
         operation: The operation it is part of.
+        adopted: Whether an earlier call with the same token is on record, which may be running there.
     """
 
     id: int
     job: Job
     service: str
     operation: str
+    adopted: bool = False
 
 
 @frozen
@@ -56,7 +58,7 @@ async def begin(
     Raises:
         FenceLost: Another worker has started the job since: the call must not be made.
     """
-    run_id = await store.queries.begin_run(
+    row = await store.queries.begin_run(
         store.pool,
         job_id=job.id,
         fence=job.fence,
@@ -65,9 +67,9 @@ async def begin(
         token=token,
         **_priced(estimate),
     )
-    if run_id is None:
+    if row is None:
         raise FenceLost(f"job {job.id} is another worker's now")
-    return Run(run_id, job, service, operation)
+    return Run(row["id"], job, service, operation, row["adopted"])
 
 
 async def settle(store: Store, run: Run, settled: Settled, certainty: Certainty = Certainty.BILLED) -> bool:
@@ -104,8 +106,9 @@ async def settle(store: Store, run: Run, settled: Settled, certainty: Certainty 
 
 
 async def fail(store: Store, run: Run, error: ProviderError) -> None:
-    """Records that a call failed; one that went unanswered stays in the ledger as possibly billed."""
-    if isinstance(error, Unanswered):
+    """Records that a call failed; what may be done or running there stays in the ledger as possibly billed."""
+    final = isinstance(error, Refused | ProviderJobFailed)
+    if isinstance(error, Unanswered) or (run.adopted and not final):
         await store.queries.lose_run(store.pool, id=run.id, error=str(error))
     else:
         await store.queries.fail_run(store.pool, id=run.id, state=_state_after(error), error=str(error))

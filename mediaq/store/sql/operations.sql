@@ -1,4 +1,4 @@
--- name: begin_run$
+-- name: begin_run^
 -- Guarantees: a call is on record before it is made, as possibly billed where it may be billed, and only by
 -- the newest owner of the job: returns no row to any other. A call with a token keeps its one row.
 with owner as (
@@ -7,7 +7,7 @@ with owner as (
     insert into operation_runs (job_id, operation, attempt, fence, token)
     select id, :operation, attempts, fence, :token from owner
     on conflict (token) do update set attempt = excluded.attempt, fence = excluded.fence
-    returning id
+    returning id, xmax <> 0 as adopted
 ), cost as (
     insert into cost_entries (run_id, user_id, cost_center, media_item_id, job_id, service, operation, item,
                               units, unit, unit_price, price_version, amount, certainty)
@@ -17,7 +17,7 @@ with owner as (
     where :item::text is not null
     on conflict (run_id) do nothing
 )
-select id from run;
+select id, adopted from run;
 
 -- name: lock_job$
 -- Guarantees: answers of one job are recorded one after the other.
@@ -57,9 +57,13 @@ set vector = excluded.vector, metadata = excluded.metadata, created_at = now();
 update operation_runs set provider_id = :provider_id where id = :id;
 
 -- name: fail_run!
--- Guarantees: a call that was answered by an error is not in the ledger.
+-- Guarantees: a call that was answered by an error is not in the ledger, and its token starts a new record.
 with run as (
-    update operation_runs set state = :state, error = :error, finished_at = now() where id = :id returning id)
+    update operation_runs
+    set state = :state, error = :error, finished_at = now(),
+        token = case when :state = 'failed' then null else token end
+    where id = :id
+    returning id)
 delete from cost_entries where run_id in (select id from run) and certainty = 'possibly_billed';
 
 -- name: lose_run!

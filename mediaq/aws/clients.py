@@ -1,0 +1,54 @@
+"""One aioboto3 session a process and one client a service, opened when first needed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import aioboto3
+from botocore.config import Config
+
+from mediaq.settings import Aws as AwsSettings
+
+
+class Aws:
+    """The clients of one event loop; credentials and endpoints come from AWS's own environment variables.
+
+    Args:
+        settings: Region, connections and timeouts.
+        stack: Closes the clients that were opened.
+    """
+
+    def __init__(self, settings: AwsSettings, stack: AsyncExitStack) -> None:
+        self.settings = settings
+        self._stack = stack
+        self._session = aioboto3.Session(region_name=settings.region)
+        self._clients: dict[str, Any] = {}
+        self._opening = asyncio.Lock()
+
+    async def client(self, service: str) -> Any:
+        """Returns the client of a service, `rekognition` say."""
+        async with self._opening:
+            if service not in self._clients:
+                opened = self._session.client(service, config=_config(self.settings))
+                self._clients[service] = await self._stack.enter_async_context(opened)
+        return self._clients[service]
+
+
+@asynccontextmanager
+async def open_aws(settings: AwsSettings) -> AsyncIterator[Aws]:
+    """Yields the clients and closes them; opens no connection by itself."""
+    async with AsyncExitStack() as stack:
+        yield Aws(settings, stack)
+
+
+def _config(settings: AwsSettings) -> Config:
+    # botocore's own retries neither know what was billed nor what other workers meet: ours do both.
+    return Config(
+        retries={"mode": "standard", "total_max_attempts": 1},
+        max_pool_connections=settings.connections,
+        connect_timeout=min(10.0, settings.call_timeout),
+        read_timeout=settings.call_timeout,
+    )

@@ -1,0 +1,83 @@
+"""What AWS's errors mean, decided here once: again, wait for room, never, or no answer at all."""
+
+from __future__ import annotations
+
+from botocore import exceptions
+
+from mediaq.errors import NoRoom, ProviderError, Refused, TryAgain, Unanswered
+
+# Error codes of the AWS API references that say: not now. Every 5xx says so too.
+AGAIN = frozenset(
+    {
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "InternalFailure",
+        "InternalServerError",
+        "InternalServerException",
+        "ModelErrorException",
+        "ModelNotReadyException",
+        "ModelTimeoutException",
+        "ProvisionedThroughputExceededException",
+        "RequestTimeout",
+        "RequestTimeoutException",
+        "ServiceUnavailableException",
+        "SlowDown",
+        "Throttling",
+        "ThrottlingException",
+        "TooManyRequestsException",
+    }
+)
+# A connection that was never made carried no call.
+NEVER_SENT = (
+    exceptions.EndpointConnectionError,
+    exceptions.ConnectTimeoutError,
+    exceptions.NoCredentialsError,
+    exceptions.PartialCredentialsError,
+    exceptions.CredentialRetrievalError,
+)
+NAMES = {
+    "bedrock-runtime": "Bedrock",
+    "comprehend": "Comprehend",
+    "rekognition": "Rekognition",
+    "s3": "S3",
+    "transcribe": "Transcribe",
+}
+
+
+def classify(error: Exception, service: str) -> ProviderError:
+    """Turns what a client of `service` raised into what follows from it.
+
+    Args:
+        error: A botocore error, a timeout or an error of the connection.
+        service: boto's name of the service.
+
+    Returns:
+        A TryAgain, an Unanswered, a NoRoom or a Refused, with a reason for people.
+    """
+    name = NAMES.get(service, service)
+    code = type(error).__name__
+    match error:
+        case exceptions.ClientError():
+            return _of_answer(error, name)
+        case exceptions.ParamValidationError():
+            return Refused(f"{name} cannot be asked this: {error}", code)
+        case _ if isinstance(error, NEVER_SENT):
+            return TryAgain(f"{name} cannot be reached: {error}", code)
+        case _:
+            return Unanswered(f"{name} gave no answer: {error or code}", code)
+
+
+def _of_answer(error: exceptions.ClientError, name: str) -> ProviderError:
+    code = error.response.get("Error", {}).get("Code", "Unknown")
+    message = error.response.get("Error", {}).get("Message") or "no reason given"
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 400)
+    if code == "LimitExceededException" and _is_about_room(message):
+        return NoRoom(f"{name} has no room for now: {message} ({code})", code)
+    if code in AGAIN or status >= 500 or status in (408, 424, 429):
+        return TryAgain(f"{name} is busy or failing: {message} ({code})", code)
+    return Refused(f"{name} refused: {message} ({code})", code)
+
+
+def _is_about_room(message: str) -> bool:
+    # Transcribe uses one code for too many jobs and for a file that is too long: only the words differ.
+    return not any(word in message.lower() for word in ("duration", "length", "too long", "file size"))

@@ -1,0 +1,97 @@
+"""S3 objects: looked at, read in part or whole, written."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from attrs import frozen
+
+from mediaq.aws.calls import FAILURES, call
+from mediaq.aws.clients import Aws
+from mediaq.aws.failures import classify
+from mediaq.errors import Refused
+
+# aioboto3 reads a body in pieces of 1 KB unless told otherwise, which costs three times the CPU.
+PIECE = 256 * 1024
+
+
+@frozen
+class ObjectInfo:
+    """An object as S3 describes it.
+
+    Args:
+        bucket: Its bucket.
+        key: Its key.
+        size: Bytes.
+        etag: Changes when the content does.
+    """
+
+    bucket: str
+    key: str
+    size: int
+    etag: str
+
+
+async def head(aws: Aws, bucket: str, key: str) -> ObjectInfo:
+    """Looks at an object.
+
+    Raises:
+        Refused: There is no such object.
+        ProviderError: S3 cannot be asked for now.
+    """
+    try:
+        answer = await call(aws, "s3", "head_object", Bucket=bucket, Key=key)
+    except Refused as refusal:
+        raise _missing(refusal, bucket, key) from refusal
+    return ObjectInfo(bucket, key, answer["ContentLength"], answer["ETag"])
+
+
+async def read_range(aws: Aws, info: ObjectInfo, start: int, end: int) -> bytes:
+    """Reads the bytes from `start` up to, and without, `end`.
+
+    Raises:
+        Refused: The object is gone or another one by now.
+        ProviderError: S3 cannot be asked for now.
+    """
+    return await _read(aws, info.bucket, info.key, Range=f"bytes={start}-{end - 1}", IfMatch=info.etag)
+
+
+async def read(aws: Aws, bucket: str, key: str, *, most: int) -> bytes:
+    """Reads a whole object of at most `most` bytes.
+
+    Raises:
+        Refused: There is no such object, or it is larger.
+        ProviderError: S3 cannot be asked for now.
+    """
+    info = await head(aws, bucket, key)
+    if info.size > most:
+        raise Refused(f"s3://{bucket}/{key} has {info.size} bytes; at most {most} are read", "ObjectTooLarge")
+    return await _read(aws, bucket, key)
+
+
+async def write(aws: Aws, bucket: str, key: str, content: bytes, content_type: str) -> None:
+    """Writes a small object.
+
+    Raises:
+        ProviderError: S3 did not take it.
+    """
+    await call(aws, "s3", "put_object", Bucket=bucket, Key=key, Body=content, ContentType=content_type)
+
+
+async def _read(aws: Aws, bucket: str, key: str, **condition: Any) -> bytes:
+    try:
+        answer = await call(aws, "s3", "get_object", Bucket=bucket, Key=key, **condition)
+    except Refused as refusal:
+        raise _missing(refusal, bucket, key) from refusal
+    try:
+        async with asyncio.timeout(aws.settings.call_timeout), answer["Body"] as body:
+            return b"".join([piece async for piece in body.content.iter_chunked(PIECE)])
+    except FAILURES as error:
+        raise classify(error, "s3") from error
+
+
+def _missing(refusal: Refused, bucket: str, key: str) -> Refused:
+    if refusal.code in ("404", "NoSuchKey", "NotFound"):
+        return Refused(f"there is no object s3://{bucket}/{key}", "NoSuchKey")
+    return refusal

@@ -1,0 +1,189 @@
+"""Embeddings of texts, images and videos: from the cache, else by Titan on Bedrock, or by OpenAI for texts."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Awaitable, Callable
+from typing import Any, Literal
+
+from attrs import frozen
+
+from mediaq.aws import objects
+from mediaq.aws.models import invoke_model
+from mediaq.errors import Refused
+from mediaq.model import Certainty, Settled, Vector
+from mediaq.pipelines import cache, openai
+from mediaq.pipelines.film import find_film, take_thumbnails
+from mediaq.pipelines.metered import metered, patiently, settled
+from mediaq.pipelines.operation import Operation, Pipeline, Request, Results, Work
+from mediaq.pipelines.prices import PRICES
+from mediaq.pipelines.requests import ObjectKey, Text, checked_type
+from mediaq.store import operations
+
+# AWS: Titan Multimodal takes a body of 25 MB, and base64 makes four bytes of three.
+IMAGE_BYTES = 25_000_000 * 3 // 4 - 1_000
+# Pixels of the longer side of the frame that stands for a video.
+FRAME_SIDE = 1024
+
+
+@frozen
+class Model:
+    """One model that makes vectors.
+
+    Args:
+        name: The model's id.
+        service: Who runs it.
+        item: The line of the price list.
+        dimensions: Length of its vectors.
+        most: What is billed for this content at most, as the price line counts it.
+        embed: Makes the vector; returns it with what was billed, as the price line counts it.
+    """
+
+    name: str
+    service: str
+    item: str
+    dimensions: int
+    most: Callable[[bytes], int]
+    embed: Callable[[Work, bytes], Awaitable[tuple[list[float], int]]]
+
+
+async def generate_embedding(work: Work) -> Any:
+    """Embeds the content: from the cache where the same content was embedded before.
+
+    Raises:
+        Refused: The content cannot be read or is too much for the model.
+    """
+    content = await _content(work)
+    model = _model(work)
+    key = cache.cache_key(model.name, model.dimensions, content)
+    known = await cache.recall(work.tools.redis, key)
+    if known is not None:
+        return await _reuse(work, model, known, content)
+    vector = await patiently(work, lambda: _embed(work, model, content))
+    await cache.keep(work.tools.redis, key, vector["embedding"], work.tools.settings.embedding.cache_seconds)
+    return vector
+
+
+async def _embed(work: Work, model: Model, content: bytes) -> dict[str, Any]:
+    async with metered(work, model.service, PRICES.charge(model.item, model.most(content))) as run:
+        values, billed = await model.embed(work, content)
+    answer = Settled(
+        {"source": "generated", "embedding": values},
+        PRICES.charge(model.item, billed),
+        _vector(work, model, values),
+    )
+    result: dict[str, Any] = await settled(work, run, answer)
+    return result
+
+
+async def _reuse(work: Work, model: Model, values: list[float], content: bytes) -> dict[str, Any]:
+    async with metered(work, model.service, None) as run:
+        result = {"source": "cache", "embedding": values}
+    saved = PRICES.charge(model.item, model.most(content))
+    answer = Settled(result, saved, _vector(work, model, values))
+    await operations.settle(work.tools.store, run, answer, Certainty.REUSED)
+    return result
+
+
+def _vector(work: Work, model: Model, values: list[float]) -> Vector:
+    return Vector(model.name, values, work.job.request.get("metadata") or {})
+
+
+async def _content(work: Work) -> bytes:
+    request = work.job.request
+    match request["contentType"]:
+        case "text":
+            return str(request["content"]).encode()
+        case "image":
+            return await patiently(work, lambda: _read_image(work))
+        case _:
+            film = await find_film(work)
+            frames = await patiently(work, lambda: take_thumbnails(work, film, 1, FRAME_SIDE))
+            return frames[0].jpeg
+
+
+async def _read_image(work: Work) -> bytes:
+    return await objects.read(work.tools.aws, work.bucket, work.job.request["s3Key"], most=IMAGE_BYTES)
+
+
+def _model(work: Work) -> Model:
+    settings = work.tools.settings.embedding
+    if work.job.request["contentType"] != "text":
+        return Model(
+            settings.image_model,
+            "bedrock-runtime",
+            "bedrock.titan-embed-image-v1.images",
+            settings.dimensions,
+            lambda content: 1,  # noqa: ARG005 - an image is billed as one, whatever its size
+            _embed_image,
+        )
+    if settings.provider == "openai":
+        item = f"openai.{settings.openai_model}.tokens"
+        return Model(settings.openai_model, "openai", item, settings.dimensions, len, _embed_by_openai)
+    item = "bedrock.titan-embed-text-v2.tokens"
+    # A token has at least one byte of UTF-8: there are never more tokens than bytes.
+    return Model(settings.text_model, "bedrock-runtime", item, settings.dimensions, len, _embed_text)
+
+
+async def _embed_text(work: Work, content: bytes) -> tuple[list[float], int]:
+    settings = work.tools.settings.embedding
+    body = {"inputText": content.decode(), "dimensions": settings.dimensions, "normalize": True}
+    answer = await invoke_model(work.tools.aws, settings.text_model, body)
+    return answer["embedding"], answer["inputTextTokenCount"]
+
+
+async def _embed_image(work: Work, content: bytes) -> tuple[list[float], int]:
+    settings = work.tools.settings.embedding
+    body = {
+        "inputImage": base64.b64encode(content).decode(),
+        "embeddingConfig": {"outputEmbeddingLength": settings.dimensions},
+    }
+    answer = await invoke_model(work.tools.aws, settings.image_model, body)
+    if answer.get("message"):
+        raise Refused(f"Bedrock refused: {answer['message']}", "ModelRefused")
+    return answer["embedding"], 1
+
+
+async def _embed_by_openai(work: Work, content: bytes) -> tuple[list[float], int]:
+    settings = work.tools.settings
+    return await openai.embed(
+        work.tools.http, settings.embedding, content.decode(), settings.aws.call_timeout
+    )
+
+
+def _check(request: Any) -> None:
+    if request.contentType == "text" and request.content is None:
+        raise ValueError("Object missing required field `content`")
+    if request.contentType != "text" and request.s3Key is None:
+        raise ValueError("Object missing required field `s3Key`")
+
+
+def _asked(request: Request) -> tuple[str, ...]:  # noqa: ARG001 - the shape of Pipeline.asked
+    return ("generateEmbedding",)
+
+
+def _outcome(results: Results) -> dict[str, Any]:
+    return dict(results.get("embedding") or {})
+
+
+def _metadata(outcome: Results) -> dict[str, Any]:
+    return {"embedding": outcome["embedding"], "embeddingSource": outcome["source"]}
+
+
+EMBEDDING = Pipeline(
+    queue="embedding-generation",
+    task="mediaq.tasks.generate_embedding",
+    description="generate-embedding",
+    request=checked_type(
+        "EmbeddingRequest",
+        _check,
+        ("contentType", Literal["text", "image", "video"]),
+        ("content", Text | None, None),
+        ("s3Key", ObjectKey | None, None),
+        ("metadata", dict[str, Any] | None, None),
+    ),
+    operations=(Operation("generateEmbedding", "embedding", generate_embedding),),
+    asked=_asked,
+    outcome=_outcome,
+    metadata=_metadata,
+)

@@ -1,0 +1,348 @@
+"""Looks into a film through ranged reads: what it is, and pictures from it, in a fixed amount of memory."""
+
+from __future__ import annotations
+
+import io
+from contextlib import contextmanager
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import av
+import av.error
+import av.filter
+from attrs import frozen
+from av.stream import Disposition
+
+from mediaq.errors import UnreadableMedia
+from mediaq.pipelines.ranged import RangedFile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from av.container import InputContainer
+    from av.packet import Packet
+    from av.stream import Stream
+    from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
+
+__all__ = ["Probe", "RangedFile", "Thumbnail", "probe", "thumbnails"]
+
+BinaryFile = io.RawIOBase | io.BufferedIOBase
+
+MAX_PIXELS = 139_264 * 256
+"""The largest picture decoded: H.264's own limit, 139,264 macroblocks (ITU-T H.264, table A-1, level 6.2).
+
+A file of a few kilobytes may otherwise claim a picture that fills the memory.
+"""
+
+DEMUXERS = "mov,matroska,avi,mpegts,mpeg,flv,asf,ogg,wav,mp3,aac,flac,amr"
+"""The containers that are opened, by libav's names.
+
+Left out on purpose: playlists (hls, concat, dash), which make libav open whatever other file or address they
+name, and pictures (png_pipe, jpeg_pipe, gif), which libav takes for films of one frame.
+"""
+
+LEAD = 10 * 1_000_000
+"""How much earlier a second try begins, in microseconds: MPEG-TS has no index of where decoding can begin."""
+
+JPEG_QUANTISER = 4
+"""libav's scale for the mjpeg encoder: 2 is best, 31 worst; 4 is like a quality of about 85 elsewhere."""
+
+TURNS = {0: (), 90: ("clock",), 180: ("clock", "clock"), 270: ("cclock",)}
+"""Steps of libav's `transpose` filter for each rotation, in degrees clockwise."""
+
+
+@frozen
+class Probe:
+    """What a media file is.
+
+    Args:
+        duration_ms: Playing time in milliseconds.
+        width: Pixels of the picture as stored, before rotation; None without pictures.
+        height: Likewise.
+        video_codec: libav's name, such as `h264`; None without pictures. A cover picture is not a film.
+        audio_codec: libav's name, such as `aac`; None without sound.
+        rotation: Degrees clockwise by which a picture is to be turned for display: 0, 90, 180 or 270.
+        container: libav's name, such as `matroska,webm`.
+    """
+
+    duration_ms: int
+    width: int | None
+    height: int | None
+    video_codec: str | None
+    audio_codec: str | None
+    rotation: int
+    container: str
+
+    @property
+    def has_video(self) -> bool:
+        """Whether there are moving pictures."""
+        return self.video_codec is not None
+
+    @property
+    def has_audio(self) -> bool:
+        """Whether there is sound, silent or not."""
+        return self.audio_codec is not None
+
+
+@frozen
+class Thumbnail:
+    """A picture from a film.
+
+    Args:
+        at_ms: When the film shows it, in milliseconds from its start.
+        width: Pixels, upright.
+        height: Likewise.
+        jpeg: The picture as a JPEG file.
+    """
+
+    at_ms: int
+    width: int
+    height: int
+    jpeg: bytes
+
+
+def probe(file: BinaryFile) -> Probe:
+    """Reads what a media file is from its headers and its first picture.
+
+    Args:
+        file: The film or sound, such as a `RangedFile`; stays open.
+
+    Returns:
+        Its playing time, size, codecs and rotation.
+
+    Raises:
+        UnreadableMedia: It is empty, cut short, corrupt or neither film nor sound.
+        Exception: Whatever reading from `file` raised.
+    """
+    with _opened(file) as container:
+        video = _film(container)
+        sound = next(iter(container.streams.audio), None)
+        if not (video or sound):
+            raise UnreadableMedia("the file holds neither moving pictures nor sound")
+        duration = _duration(container)
+        first = _first_frame(container, video) if video else None
+        return Probe(
+            duration_ms=round(duration / 1000),
+            width=first.width if first else None,
+            height=first.height if first else None,
+            video_codec=_codec(video) if video else None,
+            audio_codec=_codec(sound) if sound else None,
+            rotation=_rotation(first) if first else 0,
+            container=container.format.name,
+        )
+
+
+def thumbnails(file: BinaryFile, *, count: int, max_side: int) -> Iterator[Thumbnail]:
+    """Takes pictures from a film: those shown at the middle of each of `count` equal slices of its time.
+
+    They come one by one, so that only one is held, and fewer of them when the film has fewer frames or is cut
+    short.
+
+    Args:
+        file: The film, such as a `RangedFile`; stays open.
+        count: How many pictures.
+        max_side: Pixels of the longer side at most; a smaller film is not enlarged.
+
+    Yields:
+        The pictures, upright and in order of time.
+
+    Raises:
+        UnreadableMedia: It is no film, or no frame of it can be decoded.
+        Exception: Whatever reading from `file` raised.
+    """
+    with _opened(file) as container:
+        video = _film(container)
+        if video is None:
+            raise UnreadableMedia("the file holds sound but no moving pictures")
+        duration = _duration(container)
+        times = (duration * (2 * number + 1) // (2 * count) for number in range(count))
+        for frame in _frames_at(container, video, times):
+            yield _thumbnail(container, video, frame, max_side)
+
+
+class _Source:
+    """What libav reads from: remembers a read's failure, which libav may take for the end of the file."""
+
+    def __init__(self, file: BinaryFile) -> None:
+        self.failure: Exception | None = None
+        self._file = file
+        self.seek, self.tell = file.seek, file.tell
+
+    def read(self, size: int) -> bytes | None:
+        # PyAV holds one failure until libav returns: a second read must not fail on top of it.
+        if self.failure:
+            return b""
+        try:
+            return self._file.read(size)
+        except Exception as error:
+            self.failure = error
+            raise
+
+
+@contextmanager
+def _opened(file: BinaryFile) -> Iterator[InputContainer]:
+    source = _Source(file)
+    file.seek(0)
+    options = {"format_whitelist": DEMUXERS}
+    try:
+        with av.open(source, "r", container_options=options, metadata_errors="replace") as container:
+            yield container
+    except av.error.FFmpegError as error:
+        raise UnreadableMedia(_reason(file, error)) from error
+    finally:
+        if source.failure:
+            raise source.failure
+
+
+def _reason(file: BinaryFile, error: av.error.FFmpegError) -> str:
+    file.seek(0)
+    head = file.read(12) or b""
+    if not head:
+        return "the file is empty"
+    if head[4:8] == b"ftyp" and isinstance(error, av.error.InvalidDataError):
+        return "the file begins like an MP4 but its index (moov) is missing or damaged: it may be cut short"
+    return "the file is no film or sound of a known kind (MP4, MOV, WebM, MP3, ...), or it is damaged"
+
+
+def _film(container: InputContainer) -> VideoStream | None:
+    cover = Disposition.attached_pic
+    video = next((stream for stream in container.streams.video if not stream.disposition & cover), None)
+    if video is None:
+        return None
+    if video.codec_context is None:
+        raise UnreadableMedia("the pictures are in a codec that is not known here")
+    if video.width * video.height > MAX_PIXELS:
+        raise UnreadableMedia(
+            f"the picture has {video.width} x {video.height} pixels, more than {MAX_PIXELS:,}"
+        )
+    if container.duration is None and video.frames == 1:
+        raise UnreadableMedia("the file is a picture (AVIF or HEIC), not a film")
+    # The headers may name one size and the pictures another.
+    video.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
+    return video
+
+
+def _codec(stream: Stream) -> str:
+    return stream.codec_context.codec.canonical_name if stream.codec_context else "unknown"
+
+
+def _start(container: InputContainer) -> int:
+    return container.start_time or 0
+
+
+def _duration(container: InputContainer) -> int:
+    """Microseconds; a browser's recording does not say, so that all its packets are looked at."""
+    if container.duration:
+        return container.duration
+    return max(map(_end, container.demux()), default=0) - _start(container)
+
+
+def _end(packet: Packet[Stream]) -> int:
+    if packet.pts is None:
+        return 0
+    return round((packet.pts + (packet.duration or 0)) * packet.time_base * av.time_base)
+
+
+def _frames_at(container: InputContainer, video: VideoStream, times: Iterable[int]) -> Iterator[VideoFrame]:
+    """The different ones among the frames shown at `times`; the first of the film if there is none."""
+    last = None
+    for time in times:
+        frame = _frame_at(container, video, time)
+        if frame is not None and frame.pts != last:
+            last = frame.pts
+            yield frame
+    if last is None:
+        yield _first_frame(container, video)
+
+
+def _first_frame(container: InputContainer, video: VideoStream) -> VideoFrame:
+    frame = _frame_at(container, video, 0)
+    if frame is None:
+        raise UnreadableMedia("no picture of the film can be decoded: the file is cut short or damaged")
+    return frame
+
+
+def _frame_at(container: InputContainer, video: VideoStream, time: int) -> VideoFrame | None:
+    """The frame shown `time` microseconds after the start, or the nearest that can be had."""
+    frame = None
+    for lead in (0, LEAD):
+        if _sought(container, time - lead):
+            frame = _last_until(container, video, time) or frame
+        if frame and _time(container, frame) <= time:
+            break
+    return frame
+
+
+def _sought(container: InputContainer, time: int) -> bool:
+    try:
+        container.seek(_start(container) + time)
+    except av.error.FFmpegError:  # AVI lets nobody go before its start
+        return False
+    return True
+
+
+def _last_until(container: InputContainer, video: VideoStream, time: int) -> VideoFrame | None:
+    """Decodes forward from here to the last frame up to `time`; the first of all if that is later."""
+    last = None
+    for frame in _decoded(container, video):
+        if last and _time(container, frame) > time:
+            break
+        last = frame
+    return last
+
+
+def _decoded(container: InputContainer, video: VideoStream) -> Iterator[VideoFrame]:
+    for packet in container.demux(video):
+        try:
+            frames = packet.decode()
+        except av.error.InvalidDataError:  # damaged: the next one may be whole
+            continue
+        yield from (frame for frame in frames if frame.pts is not None)
+
+
+def _time(container: InputContainer, frame: VideoFrame) -> int:
+    return round(frame.time * av.time_base) - _start(container)
+
+
+def _rotation(frame: VideoFrame) -> int:
+    # libav counts counterclockwise.
+    return round(-frame.rotation / 90) * 90 % 360
+
+
+def _thumbnail(container: InputContainer, video: VideoStream, frame: VideoFrame, max_side: int) -> Thumbnail:
+    # Old cameras store pixels that are not square.
+    width = round(frame.width * (video.sample_aspect_ratio or 1))
+    scale = min(1, max_side / max(width, frame.height))
+    picture = frame.reformat(
+        width=max(1, round(width * scale)),
+        height=max(1, round(frame.height * scale)),
+        format="yuvj420p",
+        dst_colorspace="ITU601",  # JFIF knows no other
+        interpolation="AREA",
+    )
+    upright = _turned(picture, _rotation(frame))
+    at_ms = round(_time(container, frame) / 1000)
+    return Thumbnail(at_ms, upright.width, upright.height, _jpeg(upright))
+
+
+def _turned(picture: VideoFrame, rotation: int) -> VideoFrame:
+    graph = av.filter.Graph()
+    source = graph.add_buffer(
+        width=picture.width, height=picture.height, format=picture.format, time_base=picture.time_base
+    )
+    turns = [graph.add("transpose", turn) for turn in TURNS[rotation]]
+    # The note that it is to be turned would go into the JPEG.
+    upright = graph.add("sidedata", "mode=delete:type=DISPLAYMATRIX")
+    graph.link_nodes(source, *turns, upright, graph.add("buffersink")).configure()
+    graph.vpush(picture)
+    return graph.vpull()
+
+
+def _jpeg(picture: VideoFrame) -> bytes:
+    encoder = av.CodecContext.create("mjpeg", "w")
+    encoder.width, encoder.height = picture.width, picture.height
+    encoder.pix_fmt = picture.format.name
+    encoder.time_base = Fraction(1)
+    encoder.qmin = encoder.qmax = JPEG_QUANTISER
+    return b"".join(bytes(packet) for packet in (*encoder.encode(picture), *encoder.encode(None)))

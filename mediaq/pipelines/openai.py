@@ -1,0 +1,60 @@
+"""OpenAI's embeddings API, the second provider of text embeddings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+
+from mediaq.errors import ProviderError, Refused, TryAgain, Unanswered
+from mediaq.settings import Embedding
+
+
+async def embed(
+    http: httpx.AsyncClient, settings: Embedding, text: str, timeout: float
+) -> tuple[list[float], int]:
+    """Embeds a text.
+
+    Args:
+        http: The client.
+        settings: URL, key, model and dimensions.
+        text: What to embed.
+        timeout: Seconds to wait for the answer.
+
+    Returns:
+        The vector, and the tokens that were billed.
+
+    Raises:
+        ProviderError: By its subclass, what follows.
+    """
+    if not (settings.openai_url and settings.openai_key):
+        raise Refused("set embedding.openai_url and embedding.openai_key to embed by OpenAI", "NotConfigured")
+    body = {"model": settings.openai_model, "input": text, "dimensions": settings.dimensions}
+    headers = {"Authorization": f"Bearer {settings.openai_key}"}
+    url = f"{settings.openai_url.rstrip('/')}/embeddings"
+    try:
+        answer = await http.post(url, json=body, headers=headers, timeout=timeout)
+    except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+        raise TryAgain(f"OpenAI cannot be reached: {error}", type(error).__name__) from error
+    except httpx.HTTPError as error:
+        raise Unanswered(f"OpenAI gave no answer: {error}", type(error).__name__) from error
+    if answer.is_error:
+        raise _failure(answer)
+    found = answer.json()
+    return found["data"][0]["embedding"], found["usage"]["prompt_tokens"]
+
+
+def _failure(answer: httpx.Response) -> ProviderError:
+    reason, code = _explain(answer)
+    # OpenAI: 429 insufficient_quota means that the account is out of money, not that it is too fast.
+    if answer.status_code >= 500 or (answer.status_code in (408, 429) and code != "insufficient_quota"):
+        return TryAgain(f"OpenAI is busy or failing: {reason} ({answer.status_code})", code)
+    return Refused(f"OpenAI refused: {reason} ({answer.status_code})", code)
+
+
+def _explain(answer: httpx.Response) -> tuple[str, str]:
+    try:
+        error: Any = answer.json()["error"]
+        return error["message"], error.get("code") or error.get("type") or str(answer.status_code)
+    except (ValueError, KeyError, TypeError):
+        return answer.reason_phrase, str(answer.status_code)

@@ -1,0 +1,153 @@
+"""An operation and a pipeline as data: a new operation is one value, a new pipeline one module."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import httpx
+from attrs import frozen
+from redis.asyncio import Redis
+
+from mediaq.aws.clients import Aws
+from mediaq.model import Job, TaskStatus
+from mediaq.settings import Settings
+from mediaq.store.pool import Store
+
+Request = Mapping[str, Any]
+Answer = Mapping[str, Any]
+Results = Mapping[str, Any]
+
+
+@frozen
+class Tools:
+    """What operations work with; opened and closed by the composition root."""
+
+    settings: Settings
+    store: Store
+    aws: Aws
+    redis: Redis
+    http: httpx.AsyncClient
+
+
+@frozen
+class Work:
+    """One operation of one started job.
+
+    Args:
+        job: The job, with the fence of this start.
+        operation: The operation's name.
+        tools: Clients, store and settings.
+        results: Results of the operations that this one needs, by operation.
+        patience: Seconds to go on repeating what fails for now.
+        report: Tells how the operation stands, in a few words.
+        shared: What this job's operations share, by name (see `share`).
+    """
+
+    job: Job
+    operation: str
+    tools: Tools
+    results: Results
+    patience: float
+    report: Callable[[TaskStatus, str | None], Awaitable[None]]
+    shared: dict[str, Awaitable[Any]]
+
+    @property
+    def bucket(self) -> str:
+        """The bucket that the media is in."""
+        return self.tools.settings.aws.bucket
+
+
+Perform = Callable[[Work], Awaitable[Any]]
+
+
+def nothing(request: Request) -> tuple[str, ...]:  # noqa: ARG001 - the shape of Operation.needs
+    """Says that an operation needs no other."""
+    return ()
+
+
+@frozen
+class Call:
+    """One billable call, answered at once.
+
+    Args:
+        service: boto's name of the service.
+        method: The client's method.
+        item: The line of the price list.
+        params: The call's parameters.
+        count: What is billed at most, as the price line counts it; known before the call.
+        read: The result in the answer.
+    """
+
+    service: str
+    method: str
+    item: str
+    params: Callable[[Work], dict[str, Any]]
+    count: Callable[[Request], int]
+    read: Callable[[Answer], Any]
+
+
+@frozen
+class Operation:
+    """Something that is done to a media item.
+
+    Args:
+        name: How callers ask for it.
+        result: The key of its result.
+        perform: Does it, records it and returns the result.
+        needs: The operations whose results it needs, given the request.
+    """
+
+    name: str
+    result: str
+    perform: Perform
+    needs: Callable[[Request], tuple[str, ...]] = nothing
+
+
+def by_name(request: Request) -> tuple[str, ...]:
+    """Says that a request names its operations, each by `true`."""
+    return tuple(name for name, asked in request["operations"].items() if asked)
+
+
+def by_result_key(results: Results) -> dict[str, Any]:
+    """Says that a pipeline's results are those of its operations, each under its key."""
+    return dict(results)
+
+
+@frozen
+class Pipeline:
+    """A job type: its queue, its task, and what it can do.
+
+    Args:
+        queue: The job type and the name of its queue.
+        task: Dotted path of the function that RQ's workers call.
+        description: RQ's description of its jobs.
+        request: The type that requests are decoded to and checked by.
+        operations: What it can do.
+        asked: The operations that a request names.
+        outcome: What a job returns, from its operations' results by result key.
+        metadata: What a job adds to its media item, from what it returns.
+    """
+
+    queue: str
+    task: str
+    description: str
+    request: type
+    operations: tuple[Operation, ...]
+    asked: Callable[[Request], tuple[str, ...]] = by_name
+    outcome: Callable[[Results], dict[str, Any]] = by_result_key
+    metadata: Callable[[Results], dict[str, Any]] = by_result_key
+
+    def operation(self, name: str) -> Operation:
+        """Returns the operation of that name.
+
+        Raises:
+            KeyError: There is none.
+        """
+        return {operation.name: operation for operation in self.operations}[name]
+
+    def planned(self, request: Request) -> tuple[str, ...]:
+        """Returns a job's operations: those asked for and those that they need, in the pipeline's order."""
+        wanted = set(self.asked(request))
+        needed = {need for name in wanted for need in self.operation(name).needs(request)}
+        return tuple(operation.name for operation in self.operations if operation.name in wanted | needed)

@@ -1,0 +1,62 @@
+"""What callers may ask for, as types: they validate requests and describe them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from mediaq.pipelines.operation import Operation
+
+NO_NUL = r"\A[^\x00]*\Z"
+Name = Annotated[str, Meta(min_length=1, max_length=200, pattern=NO_NUL)]
+# AWS: an object key has 1 to 1,024 bytes of UTF-8.
+ObjectKey = Annotated[str, Meta(min_length=1, max_length=1024, pattern=NO_NUL)]
+Text = Annotated[str, Meta(min_length=1, pattern=NO_NUL)]
+Field = tuple[str, Any, Any] | tuple[str, Any]
+
+COMMON: tuple[Field, ...] = (
+    ("mediaItemId", Name),
+    ("costCenter", Name | None, None),
+    # Older clients send it; it must be the token's.
+    ("userId", Name | None, None),
+)
+
+
+def request_type(name: str, operations: tuple[Operation, ...], *fields: Field) -> type[msgspec.Struct]:
+    """Builds the type of a pipeline's requests: the common fields, the operations, and its own fields.
+
+    Args:
+        name: The type's name, `ImageRequest` say.
+        operations: The operations that may be asked for, each by `true`; one at least.
+        fields: Further fields: name, type and, where it may be left out, default.
+    """
+    asked: type = msgspec.defstruct(
+        f"{name}Operations",
+        [(operation.name, bool, False) for operation in operations],
+        namespace={"__post_init__": _one_at_least},
+        frozen=True,
+        forbid_unknown_fields=True,
+    )
+    return checked_type(name, None, ("operations", asked), *fields)
+
+
+def checked_type(name: str, check: Callable[[Any], None] | None, *fields: Field) -> type[msgspec.Struct]:
+    """Builds a request type of the common fields and others, with a check of the whole."""
+    return msgspec.defstruct(
+        name,
+        [*COMMON, *fields],
+        namespace={"__post_init__": check} if check else {},
+        frozen=True,
+        kw_only=True,
+        omit_defaults=True,
+        forbid_unknown_fields=True,
+    )
+
+
+def _one_at_least(asked: Any) -> None:
+    if not any(msgspec.structs.asdict(asked).values()):
+        names = ", ".join(asked.__struct_fields__)
+        raise ValueError(f"Ask for at least one of: {names}")

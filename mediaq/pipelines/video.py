@@ -1,0 +1,211 @@
+"""Videos: transcribed by Transcribe, labelled by Rekognition, and thumbnails made here."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+from mediaq.aws import objects
+from mediaq.aws.calls import call
+from mediaq.errors import ProviderError, ProviderJobFailed, Refused
+from mediaq.model import Settled, TaskStatus
+from mediaq.pipelines.film import find_film, take_thumbnails
+from mediaq.pipelines.metered import metered, patiently, settled
+from mediaq.pipelines.operation import Answer, Operation, Pipeline, Work
+from mediaq.pipelines.prices import PRICES
+from mediaq.pipelines.requests import ObjectKey, request_type
+from mediaq.store import operations
+
+# 1,000 labels, the most that a page may have, hold the loop for 31 ms while botocore parses them.
+PAGE = 250
+TRANSCRIPT_BYTES = 64 * 1024 * 1024
+
+
+async def transcribe(work: Work) -> Any:
+    """Has the sound transcribed, the language identified, and fetches the transcript.
+
+    Raises:
+        Refused: The video has no sound, or Transcribe cannot read it.
+    """
+    film = await find_film(work)
+    if not film.probe.has_audio:
+        raise Refused(f"{film.info.key} has no sound to transcribe", "NoAudio")
+    charge = PRICES.charge("transcribe.batch", film.probe.duration_ms)
+    name = await _provider_name(work)
+    key = f"{work.tools.settings.video.transcript_prefix}{name}.json"
+
+    async def attempt() -> Any:
+        async with metered(work, "transcribe", charge, token=name) as run:
+            await _start_transcription(work, name, film.info, key)
+            await operations.name_provider_job(work.tools.store, run, name)
+            await _await_transcription(work, name)
+        return await settled(work, run, Settled(await _read_transcript(work, key), charge))
+
+    return await patiently(work, attempt)
+
+
+async def detect_labels(work: Work) -> Any:
+    """Has Rekognition label the video, and collects all pages.
+
+    Raises:
+        Refused: Rekognition cannot read it.
+    """
+    film = await find_film(work)
+    estimate = PRICES.charge("rekognition.video.labels", film.probe.duration_ms)
+    name = await _provider_name(work)
+
+    async def attempt() -> Any:
+        async with metered(work, "rekognition", estimate, token=name) as run:
+            place = {"S3Object": {"Bucket": film.info.bucket, "Name": film.info.key}}
+            started = await call(
+                work.tools.aws, "rekognition", "start_label_detection", Video=place, ClientRequestToken=name
+            )
+            await operations.name_provider_job(work.tools.store, run, started["JobId"])
+            labels, length = await _collect_labels(work, started["JobId"])
+        billed = PRICES.charge("rekognition.video.labels", length)
+        return await settled(work, run, Settled(labels, billed))
+
+    return await patiently(work, attempt)
+
+
+async def generate_thumbnails(work: Work) -> Any:
+    """Takes pictures at even times and puts them beside the uploads; costs nothing but S3 requests."""
+    film = await find_film(work)
+    video = work.tools.settings.video
+
+    async def attempt() -> Any:
+        async with metered(work, "mediaq", None) as run:
+            taken = []
+            for number, picture in enumerate(
+                await take_thumbnails(work, film, video.thumbnails, video.thumbnail_side), 1
+            ):
+                key = f"{video.thumbnail_prefix}{work.job.id}/{number}.jpg"
+                await objects.write(work.tools.aws, work.bucket, key, picture.jpeg, "image/jpeg")
+                await work.report(TaskStatus.PROCESSING, f"{number} of {video.thumbnails}")
+                taken.append(
+                    {"s3Key": key, "atMs": picture.at_ms, "width": picture.width, "height": picture.height}
+                )
+        return await settled(work, run, Settled(taken))
+
+    return await patiently(work, attempt)
+
+
+async def _provider_name(work: Work) -> str:
+    # The same for every attempt and every worker, so that a running job is found again instead of paid again.
+    # AWS: a ClientRequestToken has at most 64 characters of [a-zA-Z0-9-_].
+    generation = await operations.generation(work.tools.store, work.job, work.operation)
+    return f"{work.job.id}-{work.operation}-{generation}"
+
+
+async def _start_transcription(work: Work, name: str, info: objects.ObjectInfo, key: str) -> None:
+    place = f"s3://{info.bucket}/{info.key}"
+    try:
+        await call(
+            work.tools.aws,
+            "transcribe",
+            "start_transcription_job",
+            TranscriptionJobName=name,
+            Media={"MediaFileUri": place},
+            IdentifyLanguage=True,
+            OutputBucketName=info.bucket,
+            OutputKey=key,
+        )
+    except Refused as refusal:
+        if refusal.code != "ConflictException":
+            raise
+        await _check_adopted(work, name, place)
+
+
+async def _check_adopted(work: Work, name: str, place: str) -> None:
+    running = await _get_transcription(work, name)
+    found = running["Media"]["MediaFileUri"]
+    if found != place:
+        raise Refused(f"Transcribe's job {name} is about {found}, not {place}", "ConflictException")
+
+
+async def _get_transcription(work: Work, name: str) -> Answer:
+    answer = await call(work.tools.aws, "transcribe", "get_transcription_job", TranscriptionJobName=name)
+    job: Answer = answer["TranscriptionJob"]
+    return job
+
+
+async def _await_transcription(work: Work, name: str) -> None:
+    async for _ in _looks(work):
+        job = await patiently(work, lambda: _get_transcription(work, name))
+        status = job["TranscriptionJobStatus"]
+        await work.report(TaskStatus.PROCESSING, status.lower().replace("_", " "))
+        if status == "FAILED":
+            raise _failed("Transcribe", job.get("FailureReason"))
+        if status == "COMPLETED":
+            return
+
+
+async def _read_transcript(work: Work, key: str) -> Any:
+    async def read() -> bytes:
+        return await objects.read(work.tools.aws, work.bucket, key, most=TRANSCRIPT_BYTES)
+
+    results = json.loads(await patiently(work, read))["results"]
+    return {
+        "text": " ".join(part["transcript"] for part in results["transcripts"]),
+        "languageCode": results.get("language_code"),
+        "segments": [
+            {"start": float(part["start_time"]), "end": float(part["end_time"]), "text": part["transcript"]}
+            for part in results.get("audio_segments", [])
+        ],
+        "s3Key": key,
+    }
+
+
+async def _collect_labels(work: Work, job_id: str) -> tuple[list[Any], int]:
+    async for _ in _looks(work):
+        page = await patiently(work, lambda: _get_labels(work, job_id))
+        await work.report(TaskStatus.PROCESSING, page["JobStatus"].lower().replace("_", " "))
+        if page["JobStatus"] == "FAILED":
+            raise _failed("Rekognition", page.get("StatusMessage"))
+        if page["JobStatus"] == "SUCCEEDED":
+            break
+    labels = list(page["Labels"])
+    while token := page.get("NextToken"):
+        page = await patiently(work, lambda token=token: _get_labels(work, job_id, NextToken=token))  # type: ignore[misc]
+        labels += page["Labels"]
+    return labels, page["VideoMetadata"]["DurationMillis"]
+
+
+async def _get_labels(work: Work, job_id: str, **further: str) -> dict[str, Any]:
+    return await call(
+        work.tools.aws, "rekognition", "get_label_detection", JobId=job_id, MaxResults=PAGE, **further
+    )
+
+
+async def _looks(work: Work) -> AsyncIterator[None]:
+    """Yields at once and then after growing waits."""
+    aws = work.tools.settings.aws
+    wait = aws.first_poll
+    while True:
+        yield
+        await asyncio.sleep(wait)
+        wait = min(wait * 1.5, aws.longest_poll)
+
+
+def _failed(service: str, reason: str | None) -> ProviderError:
+    text = f"{service} reports: {reason or 'failed without a reason'}"
+    if reason is None or "internal" in reason.lower():
+        return ProviderJobFailed(text, "JobFailed")
+    return Refused(text, "JobFailed")
+
+
+OPERATIONS = (
+    Operation("transcribe", "transcription", transcribe),
+    Operation("detectLabels", "labels", detect_labels),
+    Operation("generateThumbnails", "thumbnails", generate_thumbnails),
+)
+
+VIDEO = Pipeline(
+    queue="video-processing",
+    task="mediaq.tasks.process_video",
+    description="process-video",
+    request=request_type("VideoRequest", OPERATIONS, ("s3Key", ObjectKey), ("duration", float | None, None)),
+    operations=OPERATIONS,
+)
