@@ -62,11 +62,13 @@ class JobFailed(MediaqError):
     Args:
         reason: Each failed operation and why, in words for the user.
         attempts_left: How many more attempts the job has; 0 when it failed for good.
+        delay: Seconds until the next one.
     """
 
-    def __init__(self, reason: str, attempts_left: int) -> None:
+    def __init__(self, reason: str, attempts_left: int, delay: int | None = None) -> None:
         super().__init__(reason)
         self.attempts_left = attempts_left
+        self.delay = delay
 
 
 class NotYours(MediaqError):

@@ -1,4 +1,4 @@
-"""Embeddings of texts, images and videos: from the cache, else by Titan on Bedrock, or by OpenAI for texts."""
+"""Embeddings of texts, images and videos: from the cache, by Titan on Bedrock, or by OpenAI for texts."""
 
 from __future__ import annotations
 

@@ -110,6 +110,8 @@ class Queue:
             keys.results(job.id),
             keys.finished(self.name),
             keys.failed(self.name),
+            keys.started(self.name),
+            keys.executions(job.id),
         ]
         return bool(await self._push(keys=key_list, args=[job.id, *fields]))
 

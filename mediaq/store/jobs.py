@@ -169,6 +169,11 @@ async def take_open(store: Store, batch: int) -> list[Job]:
     return [Job.from_row(row) for row in await store.queries.take_open_jobs(store.pool, batch=batch)]
 
 
+async def count_death(store: Store, job: Job) -> None:
+    """Counts a worker's death before it started the job; one in the middle is counted by the next start."""
+    await store.queries.count_death(store.pool, id=job.id, fence=job.fence)
+
+
 async def close(store: Store, job: Job, reason: str) -> bool:
     """Fails an open job whose end is known from elsewhere; tells whether it was still open and unheld."""
     async with store.transaction() as connection:

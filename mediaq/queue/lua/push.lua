@@ -1,19 +1,28 @@
--- Guarantees: a job is in Redis at most once. Pushes it unless Redis has it open already: started, scheduled,
--- deferred, or queued and in a list. Repeating the call changes nothing.
--- KEYS: rq:job:ID, rq:queue:Q, rq:queue:Q:intermediate, rq:queues, rq:results:ID, rq:finished:Q, rq:failed:Q
+-- Guarantees: a job is in Redis at most once. Pushes it unless Redis has it open already: started by a worker
+-- that still shows signs of life, scheduled, deferred, or queued and in a list. Repeating the call changes nothing.
+-- KEYS: rq:job:ID, rq:queue:Q, rq:queue:Q:intermediate, rq:queues, rq:results:ID, rq:finished:Q, rq:failed:Q,
+--       rq:wip:Q, rq:executions:ID
 -- ARGV: job id, then the fields and values of the job's hash
-local job, list, intermediate, queues, results, finished, failed = unpack(KEYS)
+local job, list, intermediate, queues, results, finished, failed, wip, executions = unpack(KEYS)
 local id = ARGV[1]
 
 local status = redis.call('HGET', job, 'status')
-if status == 'started' or status == 'scheduled' or status == 'deferred' then
+if status == 'scheduled' or status == 'deferred' then
+    return 0
+end
+-- RQ scores an execution 60 s beyond the time at which its worker counts as dead.
+if status == 'started' and redis.call('ZCOUNT', executions, redis.call('TIME')[1] + 60, '+inf') > 0 then
     return 0
 end
 if status == 'queued' and (redis.call('LPOS', list, id) or redis.call('LPOS', intermediate, id)) then
     return 0
 end
 
-redis.call('DEL', job, results)
+for _, execution in ipairs(redis.call('ZRANGE', executions, 0, -1)) do
+    redis.call('ZREM', wip, id .. ':' .. execution)
+    redis.call('DEL', 'rq:execution:' .. id .. ':' .. execution)
+end
+redis.call('DEL', job, results, executions)
 redis.call('ZREM', finished, id)
 redis.call('ZREM', failed, id)
 redis.call('HSET', job, unpack(ARGV, 2))

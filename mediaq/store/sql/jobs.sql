@@ -116,6 +116,10 @@ where id in (
     for update skip locked)
 returning *;
 
+-- name: count_death!
+-- Guarantees: a death before the start counts too, so that no job is pushed for ever.
+update jobs set deaths = deaths + 1 where id = :id and fence = :fence and status = 'waiting';
+
 -- name: close_job$
 -- Guarantees: closes a job whose end is known from elsewhere, unless someone started it meanwhile.
 update jobs

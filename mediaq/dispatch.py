@@ -1,0 +1,39 @@
+"""Puts a job that is on record into its queue; what the service does first, the reconciler may do again."""
+
+from __future__ import annotations
+
+from mediaq.model import Job
+from mediaq.pipelines.backoff import delay_before
+from mediaq.pipelines.catalog import PIPELINES
+from mediaq.queue.queue import QueuedJob
+from mediaq.resources import Resources
+
+
+async def push(resources: Resources, job: Job) -> bool:
+    """Pushes a job unless Redis has it open already; repeating it is safe.
+
+    Returns:
+        Whether it was pushed now.
+
+    Raises:
+        RedisError: Redis is away.
+    """
+    return await resources.queues[job.type].push(describe(resources, job))
+
+
+def describe(resources: Resources, job: Job) -> QueuedJob:
+    """Returns the job as RQ sees it, with as many retries as attempts are left after the next."""
+    queue = resources.settings.queues.named(job.type)
+    pipeline = PIPELINES[job.type]
+    return QueuedJob(
+        id=job.id,
+        function=pipeline.task,
+        args=(job.id,),
+        description=pipeline.description,
+        timeout=queue.timeout,
+        result_ttl=queue.keep_completed,
+        failure_ttl=queue.keep_failed,
+        retries_left=max(job.attempts_left - 1, 0),
+        retry_intervals=tuple(delay_before(queue, attempt) for attempt in range(2, job.max_attempts + 1)),
+        meta={"progress": dict(job.progress)},
+    )

@@ -1,0 +1,229 @@
+"""Runs one attempt of one job: starts it, runs its operations concurrently, and puts its end on record."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import traceback
+from collections.abc import Awaitable, Mapping
+from typing import Any
+
+from attrs import frozen
+from loguru import logger
+
+from mediaq.errors import JobFailed, MediaqError, ProviderError, Refused, TryAgain
+from mediaq.model import Job, JobStatus, TaskStatus
+from mediaq.pipelines.backoff import delay_before
+from mediaq.pipelines.operation import Operation, Pipeline, Tools, Work
+from mediaq.pipelines.reporter import Announce, Reporter
+from mediaq.store import jobs, operations
+
+# The share of a job's timeout that an operation may spend on a provider that fails: what remains is for the
+# other operations, and for putting the end on record before RQ's own timeout strikes.
+PATIENT_SHARE = 0.8
+# Seconds that an attempt ends before RQ's own timeout, which would strike anywhere in the code.
+MARGIN = 2.0
+
+
+@frozen
+class Attempt:
+    """One start of one job by this process.
+
+    Args:
+        tools: Clients, store and settings.
+        pipeline: The job's pipeline.
+        job: The job, with the fence of this start.
+        reporter: Keeps the job's progress.
+        known: What is on record for good, by operation.
+        shared: What the operations share.
+    """
+
+    tools: Tools
+    pipeline: Pipeline
+    job: Job
+    reporter: Reporter
+    known: Mapping[str, operations.Outcome]
+    shared: dict[str, Awaitable[Any]]
+
+
+async def run_job(tools: Tools, pipeline: Pipeline, job_id: str, announce: Announce) -> dict[str, Any]:
+    """Runs an attempt of a job; a closed job's stored outcome is returned or raised again.
+
+    Args:
+        tools: Clients, store and settings.
+        pipeline: The job's pipeline.
+        job_id: The job's id, in Postgres as in Redis.
+        announce: Told of the job's progress.
+
+    Returns:
+        The results, by result key.
+
+    Raises:
+        JobFailed: The attempt failed; says how many are left.
+        FenceLost: Another worker has started the job since.
+    """
+    lease = tools.settings.worker.lease
+    job = await jobs.start(tools.store, job_id, _owner(), lease)
+    if job is None:
+        return await _replay(tools, job_id)
+    with logger.contextualize(job=job_id):
+        logger.info("attempt {} of {} starts", job.attempts, job.max_attempts)
+        known = await operations.outcomes(tools.store, job)
+        reporter = Reporter.of(tools.store, job, announce)
+        attempt = Attempt(tools, pipeline, job, reporter, known, {})
+        return await _while_leased(attempt, _attempt(attempt))
+
+
+def _owner() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+async def _replay(tools: Tools, job_id: str) -> dict[str, Any]:
+    job = await jobs.find(tools.store, job_id)
+    if job is None:
+        raise JobFailed(f"job {job_id} is not on record", attempts_left=0)
+    if job.status is not JobStatus.COMPLETED:
+        raise JobFailed(job.failed_reason or "failed", attempts_left=0)
+    return dict(job.result or {})
+
+
+async def _while_leased(attempt: Attempt, work: Awaitable[dict[str, Any]]) -> dict[str, Any]:
+    working = asyncio.ensure_future(work)
+    keeping = asyncio.create_task(_keep_lease(attempt))
+    try:
+        await asyncio.wait({working, keeping}, return_when=asyncio.FIRST_COMPLETED)
+        if keeping.done():
+            keeping.result()
+        return await working
+    finally:
+        working.cancel()
+        keeping.cancel()
+        await asyncio.gather(working, keeping, return_exceptions=True)
+
+
+async def _keep_lease(attempt: Attempt) -> None:
+    lease = attempt.tools.settings.worker.lease
+    while True:
+        await asyncio.sleep(lease / 4)
+        try:
+            await jobs.renew(attempt.tools.store, attempt.job, lease)
+        except MediaqError:
+            raise
+        except Exception as error:  # noqa: BLE001 - Postgres may be away for a while; the fence decides
+            logger.warning("the job's lease cannot be renewed: {}", error)
+
+
+async def _attempt(attempt: Attempt) -> dict[str, Any]:
+    queue = attempt.tools.settings.queues.named(attempt.pipeline.queue)
+    errors: dict[str, Exception] = {}
+    results: dict[str, Any] = {}
+    try:
+        async with asyncio.timeout(max(queue.timeout - MARGIN, queue.timeout / 2)):
+            await _operate(attempt, results, errors)
+    except TimeoutError:
+        errors["job"] = TryAgain(f"took more than {queue.timeout} s", "Timeout")
+    except asyncio.CancelledError:
+        await jobs.release(attempt.tools.store, attempt.job)
+        raise
+    finally:
+        for shared in attempt.shared.values():
+            asyncio.ensure_future(shared).cancel()
+    return await (_fail(attempt, results, errors) if errors else _complete(attempt, results))
+
+
+async def _operate(attempt: Attempt, results: dict[str, Any], errors: dict[str, Exception]) -> None:
+    tasks: dict[str, asyncio.Task[Any]] = {}
+    # The pipeline's order puts what is needed before what needs it.
+    for name in attempt.pipeline.planned(attempt.job.request):
+        operation = attempt.pipeline.operation(name)
+        needs = {need: tasks[need] for need in operation.needs(attempt.job.request)}
+        tasks[name] = asyncio.create_task(_run_operation(attempt, operation, needs), name=name)
+    try:
+        ended = await asyncio.gather(*tasks.values(), return_exceptions=True)
+    finally:
+        for task in tasks.values():
+            task.cancel()
+    for name, outcome in zip(tasks, ended, strict=True):
+        if isinstance(outcome, ProviderError):
+            errors[name] = outcome
+        elif isinstance(outcome, BaseException):
+            raise outcome
+        else:
+            results[attempt.pipeline.operation(name).result] = outcome
+
+
+async def _run_operation(
+    attempt: Attempt, operation: Operation, needs: Mapping[str, asyncio.Task[Any]]
+) -> Any:
+    try:
+        needed = {name: await _result_of(name, task) for name, task in needs.items()}
+        result = await _perform(attempt, operation, needed)
+    except ProviderError as error:
+        logger.warning("{} failed: {}", operation.name, error)
+        await attempt.reporter.report(operation.name, TaskStatus.FAILED, str(error))
+        raise
+    await attempt.reporter.report(operation.name, TaskStatus.COMPLETED)
+    return result
+
+
+async def _perform(attempt: Attempt, operation: Operation, needed: Mapping[str, Any]) -> Any:
+    if (outcome := attempt.known.get(operation.name)) is not None:
+        if outcome.error is not None:
+            raise Refused(outcome.error, "OnRecord")
+        return outcome.result
+
+    async def report(status: TaskStatus, message: str | None) -> None:
+        await attempt.reporter.report(operation.name, status, message)
+
+    queue = attempt.tools.settings.queues.named(attempt.pipeline.queue)
+    work = Work(
+        job=attempt.job,
+        operation=operation.name,
+        tools=attempt.tools,
+        results=needed,
+        patience=min(attempt.tools.settings.aws.provider_patience, PATIENT_SHARE * queue.timeout),
+        report=report,
+        shared=attempt.shared,
+    )
+    await report(TaskStatus.PROCESSING, None)
+    return await operation.perform(work)
+
+
+async def _result_of(name: str, task: asyncio.Task[Any]) -> Any:
+    try:
+        return await asyncio.shield(task)
+    except Refused as error:
+        raise Refused(f"needs {name}, which failed", error.code) from error
+    except ProviderError as error:
+        raise TryAgain(f"needs {name}, which failed for now", error.code) from error
+
+
+async def _complete(attempt: Attempt, results: Mapping[str, Any]) -> dict[str, Any]:
+    outcome = attempt.pipeline.outcome(results)
+    metadata = attempt.pipeline.metadata(outcome)
+    await jobs.end(
+        attempt.tools.store, attempt.job, jobs.Ending(JobStatus.COMPLETED, outcome, metadata=metadata)
+    )
+    logger.info("completed")
+    return outcome
+
+
+async def _fail(
+    attempt: Attempt, results: Mapping[str, Any], errors: Mapping[str, Exception]
+) -> dict[str, Any]:
+    reason = "; ".join(f"{name}: {error}" for name, error in errors.items())
+    worth_it = any(not isinstance(error, Refused) for error in errors.values())
+    left = attempt.job.attempts_left if worth_it else 0
+    queue = attempt.tools.settings.queues.named(attempt.pipeline.queue)
+    delay = delay_before(queue, attempt.job.attempts + 1) if left else None
+    ending = jobs.Ending(
+        status=JobStatus.DELAYED if left else JobStatus.FAILED,
+        result=attempt.pipeline.outcome(results),
+        reason=reason,
+        trace="".join(line for error in errors.values() for line in traceback.format_exception(error)),
+        delay=delay,
+    )
+    await jobs.end(attempt.tools.store, attempt.job, ending)
+    logger.warning("attempt {} failed, {} left: {}", attempt.job.attempts, left, reason)
+    raise JobFailed(reason, attempts_left=left, delay=delay)

@@ -1,0 +1,119 @@
+"""Compares open jobs with Redis, and pushes or closes what the two do not agree on: accepted is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from itertools import groupby
+
+from attrs import frozen
+from loguru import logger
+
+from mediaq.dispatch import push
+from mediaq.model import Job, JobStatus
+from mediaq.queue.queue import Seen
+from mediaq.resources import Resources
+from mediaq.settings import Settings
+from mediaq.store import jobs, leases
+
+# What RQ 3.0 writes of a job whose worker or work horse died: no failure of the job's own.
+DEATHS = ("AbandonedJobError", "Work-horse terminated", "Job was found in intermediate queue")
+
+
+@frozen
+class Leave:
+    """Redis and Postgres agree, or someone is at work."""
+
+
+@frozen
+class Push:
+    """The job is to be pushed again.
+
+    Args:
+        death: Whether that is for a worker's death before the job was started.
+    """
+
+    death: bool = False
+
+
+@frozen
+class Close:
+    """The job is to be closed as failed, for this reason."""
+
+    reason: str
+
+
+async def reconcile(resources: Resources, owner: str) -> None:
+    """Compares a batch of the open jobs that no living worker holds; one process at a time does so.
+
+    Args:
+        resources: Store, queues and settings.
+        owner: A name for this process.
+
+    Raises:
+        RedisError, OSError, asyncpg.PostgresError: A server is away; call again later.
+    """
+    upkeep = resources.settings.upkeep
+    if not await leases.hold(resources.store, "reconciler", owner, seconds=upkeep.interval * 3):
+        return
+    # A Redis that is away must not make the batch look compared.
+    await resources.redis.ping()
+    open_jobs = await jobs.take_open(resources.store, upkeep.batch)
+    for queue, batch in groupby(sorted(open_jobs, key=lambda job: job.type), key=lambda job: job.type):
+        await _reconcile_queue(resources, queue, list(batch))
+
+
+async def _reconcile_queue(resources: Resources, queue: str, batch: Iterable[Job]) -> None:
+    batch = list(batch)
+    now = datetime.now(UTC)
+    for job, seen in zip(batch, await resources.queues[queue].look([job.id for job in batch]), strict=True):
+        match decide(job, seen, resources.settings, now):
+            case Push(death):
+                if death:
+                    await jobs.count_death(resources.store, job)
+                if await push(resources, job):
+                    logger.warning("job {} is pushed again: Redis had it as {}", job.id, seen.status)
+            case Close(reason):
+                if await jobs.close(resources.store, job, reason):
+                    logger.warning("job {} is closed: {}", job.id, reason)
+
+
+def decide(job: Job, seen: Seen, settings: Settings, now: datetime) -> Leave | Push | Close:
+    """Decides what becomes of an open job that no living worker holds.
+
+    Args:
+        job: The job on record.
+        seen: What Redis knows of it.
+        settings: The poison limit, and how long a job may be queued in no list.
+        now: The time.
+    """
+    match seen.status:
+        case None | "started" | "finished":
+            # Pushing leaves alone what a worker still works on; a finished job finds its results on record.
+            return Push()
+        case "queued":
+            return Push() if _is_lost(seen, settings, now) else Leave()
+        case "stopped":
+            return Close("stopped")
+        case "canceled":
+            return Close("cancelled")
+        case "failed":
+            return _after_failure(job, seen, settings)
+        case _:
+            return Leave()
+
+
+def _is_lost(seen: Seen, settings: Settings, now: datetime) -> bool:
+    patience = timedelta(seconds=settings.upkeep.lost_after)
+    return not seen.listed and (seen.enqueued_at is None or now - seen.enqueued_at > patience)
+
+
+def _after_failure(job: Job, seen: Seen, settings: Settings) -> Push | Close:
+    error = seen.error or "no reason on record"
+    if job.status is JobStatus.DELAYED:
+        return Push()
+    if job.deaths >= settings.worker.deaths:
+        return Close(f"gave up after {job.deaths} workers died on it; the last one: {error}")
+    if job.status is JobStatus.ACTIVE:
+        return Push()
+    return Push(death=True) if any(death in error for death in DEATHS) else Close(error)

@@ -1,0 +1,67 @@
+"""The one composition root: opens what a process works with, and closes it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+import httpx
+from attrs import frozen
+from redis.asyncio import Redis
+
+from mediaq.aws.clients import open_aws
+from mediaq.pipelines.catalog import PIPELINES
+from mediaq.pipelines.operation import Tools
+from mediaq.queue.queue import Queue
+from mediaq.settings import Settings
+from mediaq.store.pool import Store, open_store
+
+
+@frozen
+class Resources:
+    """All that a process works with.
+
+    Args:
+        settings: The settings.
+        store: Postgres.
+        redis: Redis, for short commands.
+        queues: The queues, by job type.
+        tools: What operations work with.
+    """
+
+    settings: Settings
+    store: Store
+    redis: Redis
+    queues: Mapping[str, Queue]
+    tools: Tools
+
+
+@asynccontextmanager
+async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
+    """Opens clients and pools, none of which connects before it is used, and closes them.
+
+    Args:
+        settings: The settings.
+    """
+    async with (
+        open_store(settings.database) as store,
+        open_aws(settings.aws) as aws,
+        httpx.AsyncClient() as http,
+        open_redis(settings) as redis,
+    ):
+        queues = {name: Queue(name, redis) for name in PIPELINES}
+        yield Resources(settings, store, redis, queues, Tools(settings, store, aws, redis, http))
+
+
+@asynccontextmanager
+async def open_redis(settings: Settings) -> AsyncIterator[Redis]:
+    """Yields a client whose commands fail after the timeout, without repeating any."""
+    redis = Redis.from_url(
+        settings.redis.url,
+        socket_timeout=settings.redis.timeout,
+        socket_connect_timeout=settings.redis.timeout,
+    )
+    try:
+        yield redis
+    finally:
+        await redis.aclose()

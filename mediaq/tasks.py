@@ -1,0 +1,69 @@
+"""The functions whose names stand in Redis; every RQ worker calls them with a job's id."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from loguru import logger
+from redis.exceptions import RedisError
+from rq import get_current_job
+from rq.job import Job as RQJob
+
+from mediaq.errors import JobFailed
+from mediaq.logs import setup_logs
+from mediaq.pipelines.catalog import PIPELINES
+from mediaq.pipelines.runner import run_job
+from mediaq.queue.progress import publish
+from mediaq.resources import open_resources
+from mediaq.settings import load_settings
+
+
+async def process_image(job_id: str) -> dict[str, Any]:
+    """Analyses an image."""
+    return await _run("image-processing", job_id)
+
+
+async def process_video(job_id: str) -> dict[str, Any]:
+    """Analyses a video."""
+    return await _run("video-processing", job_id)
+
+
+async def analyze_text(job_id: str) -> dict[str, Any]:
+    """Analyses a text."""
+    return await _run("text-analysis", job_id)
+
+
+async def generate_embedding(job_id: str) -> dict[str, Any]:
+    """Embeds a text, an image or a video."""
+    return await _run("embedding-generation", job_id)
+
+
+async def _run(queue: str, job_id: str) -> dict[str, Any]:
+    settings = load_settings()
+    setup_logs(settings.logs)
+    rq_job = get_current_job()
+    async with open_resources(settings) as resources:
+
+        async def announce(progress: Mapping[str, Any]) -> None:
+            meta = {"progress": dict(progress)}
+            if rq_job is not None:
+                # A stock worker writes its own copy of the meta back when it schedules a retry.
+                rq_job.meta.update(meta)
+            try:
+                await publish(resources.redis, job_id, meta)
+            except RedisError as error:
+                logger.warning("progress cannot be published: {}", error)
+
+        try:
+            return await run_job(resources.tools, PIPELINES[queue], job_id, announce)
+        except JobFailed as failure:
+            if rq_job is not None:
+                _set_retries(rq_job, failure)
+            raise
+
+
+def _set_retries(rq_job: RQJob, failure: JobFailed) -> None:
+    # Postgres alone counts attempts; the worker that called us reads them off its job when we raise.
+    rq_job.retries_left = failure.attempts_left
+    rq_job.retry_intervals = [failure.delay or 0] * failure.attempts_left

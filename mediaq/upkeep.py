@@ -1,0 +1,69 @@
+"""What a service does beside its requests, so that stock workers need no flags: schedule, reconcile, trim."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+
+import asyncpg
+from loguru import logger
+from redis import Redis
+from redis.exceptions import RedisError
+
+from mediaq.queue.scheduler import Scheduler
+from mediaq.reconciler import reconcile
+from mediaq.resources import Resources
+from mediaq.store import leases
+
+AWAY = (RedisError, OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+# RQ's own scheduler looks once a second.
+SCHEDULE_INTERVAL = 1.0
+
+
+@asynccontextmanager
+async def upkeep(resources: Resources) -> AsyncIterator[None]:
+    """Keeps the queues moving while the block runs.
+
+    Args:
+        resources: Store, queues and settings.
+    """
+    owner = f"{socket.gethostname()}:{os.getpid()}"
+    settings = resources.settings
+    redis = Redis.from_url(settings.redis.url, socket_timeout=settings.redis.timeout)
+    scheduler = Scheduler(tuple(resources.queues), redis)
+    interval = settings.upkeep.interval
+    loops = [
+        asyncio.create_task(_every(SCHEDULE_INTERVAL, "scheduling", scheduler.move_due)),
+        asyncio.create_task(_every(interval, "reconciling", lambda: reconcile(resources, owner))),
+        asyncio.create_task(_every(interval, "trimming", lambda: _trim(resources))),
+    ]
+    try:
+        yield
+    finally:
+        for loop in loops:
+            loop.cancel()
+        await asyncio.gather(*loops, return_exceptions=True)
+        with suppress(*AWAY):
+            await scheduler.close()
+            await leases.drop(resources.store, "reconciler", owner)
+        redis.close()
+
+
+async def _every(seconds: float, what: str, act: Callable[[], Awaitable[None]]) -> None:
+    """Acts again and again; a server that is away, or a fault, delays it and never ends it."""
+    while True:
+        try:
+            await act()
+        except AWAY as error:
+            logger.warning("{} waits: {}", what, error or type(error).__name__)
+        except Exception:
+            logger.exception("{} failed", what)
+        await asyncio.sleep(seconds)
+
+
+async def _trim(resources: Resources) -> None:
+    for name, queue in resources.queues.items():
+        await queue.trim(resources.settings.queues.named(name).keep_completed_count)
