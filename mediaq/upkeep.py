@@ -59,7 +59,7 @@ async def _every(seconds: float, what: str, act: Callable[[], Awaitable[None]]) 
             await act()
         except AWAY as error:
             logger.warning("{} waits: {}", what, error or type(error).__name__)
-        except Exception:
+        except Exception:  # noqa: BLE001 - a fault in one pass must not end those to come
             logger.exception("{} failed", what)
         await asyncio.sleep(seconds)
 

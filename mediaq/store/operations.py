@@ -106,7 +106,7 @@ async def settle(store: Store, run: Run, settled: Settled, certainty: Certainty 
 
 
 async def fail(store: Store, run: Run, error: ProviderError) -> None:
-    """Records that a call failed; what may be done or running there stays in the ledger as possibly billed."""
+    """Records that a call failed; what may be done or running there stays possibly billed."""
     final = isinstance(error, Refused | ProviderJobFailed)
     if isinstance(error, Unanswered) or (run.adopted and not final):
         await store.queries.lose_run(store.pool, id=run.id, error=str(error))

@@ -1,0 +1,57 @@
+"""Answers as JSON: camelCase names, exact decimals, times in milliseconds since the epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from starlette.responses import Response
+
+from mediaq.model import Job
+from mediaq.pipelines.catalog import PIPELINES
+from mediaq.service.auth import Caller
+from mediaq.store.operations import Row
+
+
+def answer(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """Returns a JSON answer; decimals are numbers, digit for digit."""
+    encoded = msgspec.json.Encoder(decimal_format="number").encode(content)
+    return Response(encoded, status, headers, "application/json")
+
+
+def links(job: Job) -> dict[str, str]:
+    """Returns where a job is found."""
+    return {"self": f"/api/queues/{job.type}/{job.id}"}
+
+
+def show_job(job: Job, costs: list[Row], caller: Caller) -> dict[str, Any]:
+    """Returns a job as its owner sees it; only admins see stack traces."""
+    return {
+        "id": job.id,
+        "jobType": job.type,
+        "name": PIPELINES[job.type].description,
+        "data": job.request,
+        "progress": job.progress,
+        "attemptsMade": job.attempts,
+        "timestamp": _millis(job.accepted_at),
+        "processedOn": _millis(job.processed_at),
+        "finishedOn": _millis(job.finished_at),
+        "returnvalue": job.result,
+        "failedReason": job.failed_reason,
+        "stacktrace": job.stacktrace if caller.admin else [],
+        "status": job.status,
+        "cost": sum(row["amount"] for row in costs),
+        "costs": [{_camel(name): value for name, value in row.items()} for row in costs],
+        "links": links(job),
+    }
+
+
+def _millis(time: datetime | None) -> int | None:
+    return None if time is None else round(time.timestamp() * 1000)
+
+
+def _camel(name: str) -> str:
+    first, *others = name.split("_")
+    return first + "".join(other.title() for other in others)

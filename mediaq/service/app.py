@@ -1,0 +1,44 @@
+"""The service: its routes, and what it opens while it runs."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.routing import Route
+
+from mediaq.resources import open_resources
+from mediaq.service.auth import Authenticator
+from mediaq.service.health import get_healthz, get_readyz
+from mediaq.service.problems import EXPECTED, answer_error
+from mediaq.service.routes import get_job, get_queues, post_job
+from mediaq.settings import Settings
+from mediaq.upkeep import upkeep
+
+
+def create_app(settings: Settings) -> Starlette:
+    """Builds the service; it opens its connections when it starts.
+
+    Args:
+        settings: The settings.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        async with open_resources(settings) as resources, upkeep(resources):
+            app.state.resources = resources
+            app.state.authenticator = Authenticator(settings.auth)
+            yield
+
+    return Starlette(
+        routes=[
+            Route("/api/queues", get_queues),
+            Route("/api/queues/{job_type}", post_job, methods=["POST"]),
+            Route("/api/queues/{job_type}/{job_id}", get_job),
+            Route("/healthz", get_healthz),
+            Route("/readyz", get_readyz),
+        ],
+        exception_handlers=dict.fromkeys((*EXPECTED, Exception), answer_error),
+        lifespan=lifespan,
+    )

@@ -1,0 +1,112 @@
+"""Errors as callers see them: RFC 9457 problem details, with an `error` member that says it in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+import asyncpg
+from loguru import logger
+from redis.exceptions import RedisError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from mediaq.errors import KeyTaken, NotYours
+
+RETRY_AFTER = 5
+# What asyncpg raises where Postgres is away; other errors of its are faults in a query.
+DATABASE_AWAY = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.InterfaceError,
+    OSError,
+    TimeoutError,
+)
+
+
+class Problem(Exception):
+    """An answer other than the one asked for.
+
+    Args:
+        status: The HTTP status.
+        detail: What was wrong, where, and what to do.
+        further: More members of the answer, such as the `field` that was wrong.
+        headers: More headers.
+    """
+
+    def __init__(
+        self, status: HTTPStatus, detail: str, *, headers: Mapping[str, str] | None = None, **further: Any
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.headers = headers
+        self.further = further
+
+    def response(self) -> Response:
+        """Returns the problem as an answer."""
+        content = {
+            "type": "about:blank",
+            "title": self.status.phrase,
+            "status": int(self.status),
+            "detail": self.detail,
+            "error": self.detail,
+            **self.further,
+        }
+        return JSONResponse(
+            content, status_code=self.status, headers=self.headers, media_type="application/problem+json"
+        )
+
+
+def away(what: str) -> Problem:
+    """Returns the answer for a server that mediaq needs and cannot reach; nothing was done."""
+    return Problem(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        f"{what} cannot be reached; nothing was done, try again later",
+        headers={"Retry-After": str(RETRY_AFTER)},
+    )
+
+
+def as_problem(error: Exception) -> Problem:
+    """Returns the answer that an error stands for."""
+    match error:
+        case Problem():
+            return error
+        case HTTPException():
+            status = HTTPStatus(error.status_code)
+            return Problem(status, error.detail or status.phrase, headers=error.headers)
+        case NotYours():
+            return Problem(HTTPStatus.FORBIDDEN, str(error), field="mediaItemId")
+        case KeyTaken():
+            return Problem(HTTPStatus.CONFLICT, str(error))
+        case RedisError():
+            return away("Redis")
+        case _ if isinstance(error, DATABASE_AWAY):
+            return away("Postgres")
+        case _:
+            return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "something went wrong here; it has been logged")
+
+
+EXPECTED: tuple[type[Exception], ...] = (
+    Problem,
+    HTTPException,
+    NotYours,
+    KeyTaken,
+    RedisError,
+    *DATABASE_AWAY,
+)
+
+
+async def answer_error(request: Request, error: Exception) -> Response:
+    """Answers an error; one that nobody expected is logged with its traceback."""
+    problem = as_problem(error)
+    if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        logger.opt(exception=error).error(
+            "{} {} answered {}", request.method, request.url.path, problem.status
+        )
+    return problem.response()

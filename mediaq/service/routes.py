@@ -1,0 +1,116 @@
+"""The REST routes: accept a job, show it, count the queues."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import uuid
+from http import HTTPStatus
+from typing import Any
+
+import attrs
+import msgspec
+from loguru import logger
+from redis.exceptions import RedisError
+from starlette.requests import Request
+from starlette.responses import Response
+
+from mediaq.dispatch import push
+from mediaq.model import Job, NewJob
+from mediaq.pipelines.catalog import find_pipeline
+from mediaq.pipelines.operation import Pipeline
+from mediaq.resources import Resources
+from mediaq.service.answers import answer, links, show_job
+from mediaq.service.auth import Caller
+from mediaq.service.bodies import decode_body, read_body
+from mediaq.service.problems import Problem
+from mediaq.store import jobs, operations
+
+LONGEST_KEY = 255
+
+
+async def post_job(request: Request) -> Response:
+    """Accepts a job: on record first, then in its queue. Once on record it is kept, whatever follows."""
+    caller = await request.app.state.authenticator.caller(request)
+    pipeline = _pipeline(request)
+    new = _new_job(request, caller, pipeline, await read_body(request))
+    resources: Resources = request.app.state.resources
+    # Known to be away, Redis is refused for before anything is on record.
+    await resources.redis.ping()
+    job, is_new = await jobs.accept(resources.store, new)
+    if is_new:
+        await _push(resources, job)
+    content = {"id": job.id, "jobType": job.type, "status": job.status, "links": links(job)}
+    return answer(content, HTTPStatus.ACCEPTED, {"Location": links(job)["self"]})
+
+
+async def get_job(request: Request) -> Response:
+    """Shows a job to its owner and to admins."""
+    caller = await request.app.state.authenticator.caller(request)
+    pipeline = _pipeline(request)
+    resources: Resources = request.app.state.resources
+    job = await jobs.find(resources.store, request.path_params["job_id"])
+    if job is None or job.type != pipeline.queue:
+        raise Problem(
+            HTTPStatus.NOT_FOUND, f"there is no {pipeline.queue} job {request.path_params['job_id']}"
+        )
+    if not caller.may_see(job.user_id):
+        raise Problem(HTTPStatus.FORBIDDEN, f"job {job.id} belongs to another user")
+    return answer(show_job(job, await operations.costs(resources.store, job.id), caller))
+
+
+async def get_queues(request: Request) -> Response:
+    """Counts the jobs of every queue."""
+    await request.app.state.authenticator.caller(request)
+    resources: Resources = request.app.state.resources
+    counts = await asyncio.gather(*(queue.counts() for queue in resources.queues.values()))
+    named = zip(resources.queues, counts, strict=True)
+    return answer({"queues": [{"name": name, "counts": attrs.asdict(count)} for name, count in named]})
+
+
+def _pipeline(request: Request) -> Pipeline:
+    job_type = request.path_params["job_type"]
+    if (pipeline := find_pipeline(job_type)) is None:
+        raise Problem(HTTPStatus.NOT_FOUND, f"there is no job type {job_type}")
+    return pipeline
+
+
+def _new_job(request: Request, caller: Caller, pipeline: Pipeline, body: bytes) -> NewJob:
+    asked = msgspec.to_builtins(decode_body(body, pipeline.request))
+    if asked.pop("userId", caller.user_id) != caller.user_id:
+        raise Problem(HTTPStatus.FORBIDDEN, "userId: it is not the token's", field="userId")
+    queue = request.app.state.resources.settings.queues.named(pipeline.queue)
+    return NewJob(
+        id=uuid.uuid4().hex,
+        type=pipeline.queue,
+        user_id=caller.user_id,
+        media_item_id=asked["mediaItemId"],
+        cost_center=asked.get("costCenter"),
+        request=asked,
+        operations=pipeline.planned(asked),
+        max_attempts=queue.attempts,
+        idempotency_key=_idempotency_key(request),
+        digest=_digest(pipeline, asked),
+    )
+
+
+def _idempotency_key(request: Request) -> str | None:
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and not 1 <= len(key) <= LONGEST_KEY:
+        raise Problem(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            f"Idempotency-Key: it has 1 to {LONGEST_KEY} characters",
+            field="Idempotency-Key",
+        )
+    return key
+
+
+def _digest(pipeline: Pipeline, asked: Any) -> str:
+    return hashlib.sha256(msgspec.json.encode([pipeline.queue, asked], order="deterministic")).hexdigest()
+
+
+async def _push(resources: Resources, job: Job) -> None:
+    try:
+        await push(resources, job)
+    except RedisError as error:
+        logger.warning("job {} is on record and will be pushed later: {}", job.id, error)
