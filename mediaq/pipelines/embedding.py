@@ -58,7 +58,7 @@ async def generate_embedding(work: Work) -> Any:
     key = cache.cache_key(model.name, model.dimensions, content)
     known = await cache.recall(work.tools.redis, key)
     if known is not None:
-        return await _reuse(work, model, known, content)
+        return await _reuse(work, model, known)
     vector = await patiently(work, lambda: _embed(work, model, content))
     await cache.keep(work.tools.redis, key, vector["embedding"], work.tools.settings.embedding.cache_seconds)
     return vector
@@ -76,11 +76,10 @@ async def _embed(work: Work, model: Model, content: bytes) -> dict[str, Any]:
     return result
 
 
-async def _reuse(work: Work, model: Model, values: list[float], content: bytes) -> dict[str, Any]:
+async def _reuse(work: Work, model: Model, values: list[float]) -> dict[str, Any]:
     async with metered(work, model.service, None) as run:
         result = {"source": "cache", "embedding": values}
-    saved = PRICES.charge(model.item, model.most(content))
-    answer = Settled(result, saved, _vector(work, model, values))
+    answer = Settled(result, PRICES.nothing(model.item), _vector(work, model, values))
     await operations.settle(work.tools.store, run, answer, Certainty.REUSED)
     return result
 
@@ -111,7 +110,7 @@ def _model(work: Work) -> Model:
     if work.job.request["contentType"] != "text":
         return Model(
             settings.image_model,
-            "bedrock-runtime",
+            "bedrock",
             "bedrock.titan-embed-image-v1.images",
             settings.dimensions,
             lambda content: 1,  # noqa: ARG005 - an image is billed as one, whatever its size
@@ -122,7 +121,7 @@ def _model(work: Work) -> Model:
         return Model(settings.openai_model, "openai", item, settings.dimensions, len, _embed_by_openai)
     item = "bedrock.titan-embed-text-v2.tokens"
     # A token has at least one byte of UTF-8: there are never more tokens than bytes.
-    return Model(settings.text_model, "bedrock-runtime", item, settings.dimensions, len, _embed_text)
+    return Model(settings.text_model, "bedrock", item, settings.dimensions, len, _embed_text)
 
 
 async def _embed_text(work: Work, content: bytes) -> tuple[list[float], int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from contextlib import contextmanager
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import av
 import av.error
@@ -184,15 +184,20 @@ class _Source:
 def _opened(file: BinaryFile) -> Iterator[InputContainer]:
     source = _Source(file)
     file.seek(0)
-    options = {"format_whitelist": DEMUXERS}
+    only_films = {"format_whitelist": DEMUXERS}
     try:
-        with av.open(source, "r", container_options=options, metadata_errors="replace") as container:
+        with av.open(source, "r", container_options=only_films, **_any_titles()) as container:
             yield container
     except av.error.FFmpegError as error:
         raise UnreadableMedia(_reason(file, error)) from error
     finally:
         if source.failure:
             raise source.failure
+
+
+def _any_titles() -> dict[str, Any]:
+    """PyAV 18 stops at titles that are not UTF-8, unless told otherwise; 19 never does, and takes no such word."""
+    return {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 
 
 def _reason(file: BinaryFile, error: av.error.FFmpegError) -> str:
@@ -268,7 +273,7 @@ def _frame_at(container: InputContainer, video: VideoStream, time: int) -> Video
     frame = None
     for lead in (0, LEAD):
         if _sought(container, time - lead):
-            frame = _last_until(container, video, time) or frame
+            frame = _last_until(container, video, time)
         if frame and _time(container, frame) <= time:
             break
     return frame
@@ -332,9 +337,7 @@ def _turned(picture: VideoFrame, rotation: int) -> VideoFrame:
         width=picture.width, height=picture.height, format=picture.format, time_base=picture.time_base
     )
     turns = [graph.add("transpose", turn) for turn in TURNS[rotation]]
-    # The note that it is to be turned would go into the JPEG.
-    upright = graph.add("sidedata", "mode=delete:type=DISPLAYMATRIX")
-    graph.link_nodes(source, *turns, upright, graph.add("buffersink")).configure()
+    graph.link_nodes(source, *turns, graph.add("buffersink")).configure()
     graph.vpush(picture)
     return graph.vpull()
 

@@ -57,8 +57,16 @@ class PriceList:
         Raises:
             KeyError: The list has no such line.
         """
-        price = {price.item: price for price in self.prices}[item]
+        price = self._price(item)
         return Charge(item, price.units(count), price.unit, price.unit_price, self.version)
+
+    def nothing(self, item: str) -> Charge:
+        """Returns the charge for a call that was not needed: no units, whatever the minimum of a call is."""
+        price = self._price(item)
+        return Charge(item, Decimal(0), price.unit, price.unit_price, self.version)
+
+    def _price(self, item: str) -> Price:
+        return {price.item: price for price in self.prices}[item]
 
 
 REKOGNITION = "Amazon Rekognition pricing, 2026-09"

@@ -91,8 +91,8 @@ async def find(store: Store, job_id: str) -> Job | None:
 
 async def list_jobs(store: Store, *, user_id: str | None, status: str | None, most: int) -> list[Job]:
     """Returns the newest jobs, of one user and one status or of all."""
-    rows = await store.queries.list_jobs(store.pool, user_id=user_id, status=status, most=most)
-    return [Job.from_row(row) for row in rows]
+    rows = store.queries.list_jobs(store.pool, user_id=user_id, status=status, most=most)
+    return [Job.from_row(row) async for row in rows]
 
 
 async def start(store: Store, job_id: str, owner: str, lease: float) -> Job | None:
@@ -166,7 +166,7 @@ async def release(store: Store, job: Job) -> None:
 
 async def take_open(store: Store, batch: int) -> list[Job]:
     """Returns open jobs that no living worker holds, the longest unseen first."""
-    return [Job.from_row(row) for row in await store.queries.take_open_jobs(store.pool, batch=batch)]
+    return [Job.from_row(row) async for row in store.queries.take_open_jobs(store.pool, batch=batch)]
 
 
 async def count_death(store: Store, job: Job) -> None:

@@ -91,7 +91,7 @@ async def settle(store: Store, run: Run, settled: Settled, certainty: Certainty 
                 service=run.service,
                 operation=run.operation,
                 certainty=certainty,
-                **_priced(settled.charge, free=certainty is Certainty.REUSED),
+                **_priced(settled.charge),
             )
         if settled.vector is not None:
             await store.queries.put_vector(
@@ -132,21 +132,21 @@ async def generation(store: Store, job: Job, operation: str) -> int:
 
 async def outcomes(store: Store, job: Job) -> dict[str, Outcome]:
     """Returns what is on record for good of a job's operations, by operation."""
-    rows = await store.queries.known_outcomes(store.pool, job_id=job.id)
-    return {row["operation"]: Outcome(row["operation"], row["result"], row["error"]) for row in rows}
+    rows = store.queries.known_outcomes(store.pool, job_id=job.id)
+    return {row["operation"]: Outcome(row["operation"], row["result"], row["error"]) async for row in rows}
 
 
 async def costs(store: Store, job_id: str) -> list[Row]:
     """Returns a job's cost rows in the order of its calls."""
-    return [dict(row) for row in await store.queries.job_costs(store.pool, job_id=job_id)]
+    return [dict(row) async for row in store.queries.job_costs(store.pool, job_id=job_id)]
 
 
 async def cost_summary(store: Store, user_id: str | None) -> list[Row]:
     """Returns the sums of the ledger by service, operation and certainty, of one user or of all."""
-    return [dict(row) for row in await store.queries.cost_summary(store.pool, user_id=user_id)]
+    return [dict(row) async for row in store.queries.cost_summary(store.pool, user_id=user_id)]
 
 
-def _priced(charge: Charge | None, *, free: bool = False) -> Row:
+def _priced(charge: Charge | None) -> Row:
     if charge is None:
         return dict.fromkeys(("item", "units", "unit", "unit_price", "price_version", "amount"))
     return {
@@ -155,5 +155,5 @@ def _priced(charge: Charge | None, *, free: bool = False) -> Row:
         "unit": charge.unit,
         "unit_price": charge.unit_price,
         "price_version": charge.price_version,
-        "amount": 0 if free else charge.amount,
+        "amount": charge.amount,
     }

@@ -26,7 +26,7 @@ class Store:
 
     def __init__(self, pool: asyncpg.Pool) -> None:
         self.pool = pool
-        self.queries: Any = aiosql.from_path(SQL, "asyncpg")
+        self.queries: Any = aiosql.from_path(SQL, "asyncpg", mandatory_parameters=False)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[asyncpg.pool.PoolConnectionProxy]:
@@ -60,9 +60,10 @@ async def open_store(database: Database) -> AsyncIterator[Store]:
 
 
 async def _prepare(connection: asyncpg.Connection) -> None:
-    await connection.set_type_codec(
-        "jsonb", schema="pg_catalog", encoder=encode_json, decoder=msgspec.json.decode
-    )
+    for kind in ("json", "jsonb"):
+        await connection.set_type_codec(
+            kind, schema="pg_catalog", encoder=encode_json, decoder=msgspec.json.decode
+        )
     await register_vector(connection)
 
 

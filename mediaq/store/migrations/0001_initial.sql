@@ -11,23 +11,24 @@ create table media_items (
 );
 create index on media_items (user_id);
 
+-- What is only read back whole is json, which keeps the order of names; metadata is merged, and so jsonb.
 create table jobs (
     id              text primary key check (id ~ '^[A-Za-z0-9_-]+$'),
     type            text not null,
     user_id         text not null,
     cost_center     text,
     media_item_id   text not null references media_items (id) on delete cascade,
-    request         jsonb not null,
+    request         json not null,
     status          text not null default 'waiting'
                     check (status in ('waiting', 'active', 'delayed', 'completed', 'failed')),
-    progress        jsonb not null,
+    progress        json not null,
     attempts        integer not null default 0,
     max_attempts    integer not null,
     deaths          integer not null default 0,
     fence           bigint not null default 0,
     lease_owner     text,
     lease_until     timestamptz,
-    result          jsonb,
+    result          json,
     failed_reason   text,
     stacktrace      text[] not null default '{}',
     idempotency_key text,
@@ -55,7 +56,7 @@ create table operation_runs (
                 check (state in ('started', 'succeeded', 'late', 'failed', 'job_failed', 'refused', 'unanswered')),
     token       text unique,
     provider_id text,
-    result      jsonb,
+    result      json,
     error       text,
     started_at  timestamptz not null default now(),
     finished_at timestamptz
