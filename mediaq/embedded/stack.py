@@ -3,9 +3,8 @@
 import asyncio
 import json
 import os
-import signal
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from mediaq.embedded.kept import PortTakenError, keep_ports, keep_secrets, write
 from mediaq.embedded.lock import FolderInUseError, lock
 from mediaq.embedded.plan import Site, StackInfo, describe, processes
 from mediaq.embedded.processes import Process, ProcessFailedError
+from mediaq.embedded.signals import cancel_on_signals
 from mediaq.embedded.supervisor import Supervisor
 
 Plan = Callable[[Site, StackInfo], list[list[Process]]]
@@ -81,31 +81,22 @@ def _environment() -> dict[str, str]:
 
 
 async def _run(data: Path, port: int | None, plan: Plan) -> None:
+    running = asyncio.create_task(_show(data, port, plan))
+    cancel_on_signals(running)
+    with suppress(asyncio.CancelledError):
+        await running
+
+
+async def _show(data: Path, port: int | None, plan: Plan) -> None:
     console = Console()
-    _cancel_on_signals(asyncio.current_task())
-    status = console.status(f"Starting a stack in {data} ...")
-    try:
-        with status:
-            async with run_stack(data, port=port, plan=plan) as info:
-                status.stop()
-                console.print(_overview(data, info))
-                try:
-                    await asyncio.Event().wait()
-                finally:
-                    console.print("Stopping ...")
-    except asyncio.CancelledError:
-        return
-
-
-def _cancel_on_signals(task: asyncio.Task[None] | None) -> None:
-    """Cancel the task at the first SIGINT or SIGTERM; the next ones must not interrupt its cleaning up."""
-
-    def cancel() -> None:
-        if task and not task.cancelling():
-            task.cancel()
-
-    for signum in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(signum, cancel)
+    with console.status(f"Starting a stack in {data} ...") as status:
+        async with run_stack(data, port=port, plan=plan) as info:
+            status.stop()
+            console.print(_overview(data, info))
+            try:
+                await asyncio.Event().wait()
+            finally:
+                console.print("Stopping ...")
 
 
 def _overview(data: Path, info: StackInfo) -> Table:
@@ -116,5 +107,5 @@ def _overview(data: Path, info: StackInfo) -> Table:
     table.add_row("AWS stand-in", info.aws_endpoint_url)
     table.add_row("S3", f"{info.env['AWS_ENDPOINT_URL_S3']}/{info.s3_bucket}")
     table.add_row("Logs", str(data / "logs"))
-    table.add_row("To join", f"start programs with the variables under `env` in {data / 'stack.json'}")
+    table.add_row("To join", f"{data / 'stack.json'}: tokens, and the variables for other programs")
     return table

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import closing
 from typing import TypeVar
 
 from attrs import frozen
@@ -68,7 +69,9 @@ async def _beside(work: Work, info: objects.ObjectInfo, look: Callable[[RangedFi
         reading = objects.read_range(work.tools.aws, info, start, end)
         return asyncio.run_coroutine_threadsafe(reading, loop).result()
 
-    try:
-        return await asyncio.to_thread(look, RangedFile(read_range, info.size))
-    except UnreadableMedia as error:
-        raise Refused(f"{info.key} cannot be read as a video: {error}", "UnreadableMedia") from error
+    # Closing the file ends the thread at its next read, should this task be cancelled.
+    with closing(RangedFile(read_range, info.size)) as file:
+        try:
+            return await asyncio.to_thread(look, file)
+        except UnreadableMedia as error:
+            raise Refused(f"{info.key} cannot be read as a video: {error}", "UnreadableMedia") from error

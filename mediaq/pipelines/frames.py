@@ -196,7 +196,7 @@ def _opened(file: BinaryFile) -> Iterator[InputContainer]:
 
 
 def _any_titles() -> dict[str, Any]:
-    """PyAV 18 stops at titles that are not UTF-8, unless told otherwise; 19 never does, and takes no such word."""
+    """PyAV 18 stops at titles that are not UTF-8 unless told otherwise; 19 never does and cannot be told."""
     return {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 
 

@@ -15,6 +15,8 @@ from mediaq.embedded.standin.app import create_app
 
 HOST = "127.0.0.1"
 GRACE_SECONDS = 3
+# Longer than clients keep idle connections, so that none is closed under a request just being sent.
+KEEP_ALIVE_SECONDS = 75
 
 
 class _Server(uvicorn.Server):
@@ -45,6 +47,7 @@ def main(port: int, s3_url: str, data: Path | None, seconds_per_state: float) ->
         port=port,
         log_level="error",
         access_log=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
     _Server(config).run()

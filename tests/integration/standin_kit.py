@@ -1,0 +1,120 @@
+"""What tests of the stand-in call it by: its own routes, aioboto3's clients, and waits."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import aioboto3
+import httpx
+from attrs import field, frozen
+from botocore.config import Config
+
+from mediaq.embedded.standin.objects import HEADERS
+
+STATE_SECONDS = 0.05
+# One try, and nothing refused before it is sent.
+PLAIN = Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}, parameter_validation=False)
+ENDED = ("SUCCEEDED", "COMPLETED", "FAILED")
+
+
+@frozen
+class Server:
+    """A running stand-in and the bucket that a test may fill."""
+
+    url: str
+    s3_url: str
+    bucket: str
+
+    def put(self, key: str, data: bytes) -> dict[str, Any]:
+        """Store an object and return its S3Object."""
+        url = f"{self.s3_url}/{self.bucket}/{key}"
+        httpx.put(url, content=data, headers=HEADERS).raise_for_status()
+        return {"S3Object": {"Bucket": self.bucket, "Name": key}}
+
+    def calls(self, **params: str) -> list[dict[str, Any]]:
+        """Return the ledger."""
+        found: list[dict[str, Any]] = httpx.get(f"{self.url}/_standin/calls", params=params).json()["calls"]
+        return found
+
+    def bill(self) -> list[tuple[str, str, str]]:
+        """Return item, units and unit of the billed calls."""
+        return [(call["item"], call["units"], call["unit"]) for call in self.calls(billed="true")]
+
+    async def openai(self, key: str = "key", **body: Any) -> dict[str, Any]:
+        """Ask for embeddings as OpenAI's clients do."""
+        headers = {"authorization": f"Bearer {key}"}
+        async with httpx.AsyncClient() as http:
+            answer = await http.post(f"{self.url}/v1/embeddings", json=body, headers=headers)
+        found: dict[str, Any] = answer.json()
+        return found
+
+    def fault(self, operation: str, kind: str, **rest: Any) -> None:
+        """Add a fault."""
+        rule = {"operation": operation, "kind": kind, **rest}
+        httpx.post(f"{self.url}/_standin/faults", json=rule).raise_for_status()
+
+
+@frozen
+class Aws:
+    """aioboto3's clients, opened when first asked for."""
+
+    url: str
+    s3_url: str
+    stack: AsyncExitStack
+    config: Config = PLAIN
+    session: aioboto3.Session = field(factory=aioboto3.Session)
+    opened: dict[str, Any] = field(factory=dict)
+
+    async def client(self, service: str) -> Any:
+        """Return the client of a service."""
+        if service not in self.opened:
+            client = self.session.client(
+                service,
+                endpoint_url=self.s3_url if service == "s3" else self.url,
+                region_name="us-east-1",
+                aws_access_key_id="test",
+                aws_secret_access_key="test",
+                config=self.config,
+            )
+            self.opened[service] = await self.stack.enter_async_context(client)
+        return self.opened[service]
+
+    @asynccontextmanager
+    async def at(self, url: str) -> AsyncIterator["Aws"]:
+        """Give clients for another stand-in."""
+        async with AsyncExitStack() as stack:
+            yield Aws(url, self.s3_url, stack, session=self.session)
+
+    async def call(self, service: str, operation: str, **request: Any) -> dict[str, Any]:
+        """Call an operation, named as in Python."""
+        answer: dict[str, Any] = await getattr(await self.client(service), operation)(**request)
+        return answer
+
+
+async def poll(look: Callable[[], Awaitable[dict[str, Any]]], status: str) -> dict[str, Any]:
+    """Ask until the job has ended, and return the last answer."""
+    async with asyncio.timeout(10):
+        while True:
+            answer = await look()
+            if answer[status] in ENDED:
+                return answer
+            await asyncio.sleep(STATE_SECONDS / 2)
+
+
+async def labelled(aws: Aws, job: str, **request: Any) -> dict[str, Any]:
+    """Wait for a label detection and return its first page."""
+    return await poll(
+        lambda: aws.call("rekognition", "get_label_detection", JobId=job, **request), "JobStatus"
+    )
+
+
+async def transcribed(aws: Aws, name: str) -> dict[str, Any]:
+    """Wait for a transcription and return its job."""
+
+    async def look() -> dict[str, Any]:
+        answer = await aws.call("transcribe", "get_transcription_job", TranscriptionJobName=name)
+        job: dict[str, Any] = answer["TranscriptionJob"]
+        return job
+
+    return await poll(look, "TranscriptionJobStatus")

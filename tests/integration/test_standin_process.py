@@ -1,0 +1,108 @@
+"""The stand-in as a process: its one line, its exit, and what it remembers after it was killed."""
+
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from attrs import evolve, frozen
+from botocore.exceptions import ClientError
+from standin_kit import Aws, Server, labelled, transcribed
+from standin_media import film, recording
+
+pytest_plugins = ["standin_fixtures"]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@frozen
+class Started:
+    url: str
+    process: "subprocess.Popen[str]"
+
+
+@contextmanager
+def started(s3_url: str, *options: str) -> Iterator[Started]:
+    command = [sys.executable, "-m", "mediaq.embedded.standin", "--port", "0", "--s3-url", s3_url, *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout
+            line = process.stdout.readline()
+            match = re.fullmatch(r"AWS stand-in ready on (http://127\.0\.0\.1:\d+)\n", line)
+            assert match, line
+            yield Started(match[1], process)
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_it_says_one_line_and_leaves_when_told(s3_url: str, number: int) -> None:
+    with started(s3_url) as standin:
+        standin.process.send_signal(number)
+        output, errors = standin.process.communicate(timeout=10)
+        assert (standin.process.returncode, output, errors) == (0, "", "")
+
+
+async def sentiment(aws: Aws, text: str) -> None:
+    await aws.call("comprehend", "detect_sentiment", Text=text, LanguageCode="en")
+
+
+@pytest.mark.parametrize("half_a_line", [b"", b'{"calls":[{"id"'])
+async def test_a_killed_stand_in_has_lost_no_answered_call(
+    standin: Server, aws: Aws, tmp_path: Path, half_a_line: bytes
+) -> None:
+    file = tmp_path / "ledger.jsonl"
+    with started(standin.s3_url, "--data", str(file)) as first:
+        async with aws.at(first.url) as clients:
+            await sentiment(clients, "one")
+            await sentiment(clients, "two")
+        before = evolve(standin, url=first.url).calls()
+        first.process.kill()
+        first.process.wait()
+    file.write_bytes(file.read_bytes() + half_a_line)
+    for more in ("three", "four"):
+        with started(standin.s3_url, "--data", str(file)) as again:
+            assert evolve(standin, url=again.url).calls() == before
+            async with aws.at(again.url) as clients:
+                await sentiment(clients, more)
+            before = evolve(standin, url=again.url).calls()
+            again.process.kill()
+    assert len(before) == 4
+
+
+async def test_jobs_outlive_the_process(standin: Server, aws: Aws, tmp_path: Path) -> None:
+    """Open jobs go on, ended ones are remembered, names and tokens stay taken, and nothing is billed twice."""
+    place = standin.put("film.mp4", film("red"))
+    standin.put("talk.wav", recording())
+    media = {"MediaFileUri": f"s3://{standin.bucket}/talk.wav"}
+    speech = {"TranscriptionJobName": standin.bucket, "Media": media, "LanguageCode": "en-US"}
+    request = {"Video": place, "ClientRequestToken": "a-token"}
+    with started(standin.s3_url, "--data", str(tmp_path), "--seconds-per-state", "0.05") as first:
+        async with aws.at(first.url) as clients:
+            done = (await clients.call("rekognition", "start_label_detection", **request))["JobId"]
+            labels = content(await labelled(clients, done))
+        first.process.kill()
+    with started(standin.s3_url, "--data", str(tmp_path), "--seconds-per-state", "30") as second:
+        async with aws.at(second.url) as clients:
+            await clients.call("transcribe", "start_transcription_job", **speech)
+        second.process.kill()
+    with started(standin.s3_url, "--data", str(tmp_path), "--seconds-per-state", "0.05") as third:
+        async with aws.at(third.url) as clients:
+            assert (await transcribed(clients, standin.bucket))["TranscriptionJobStatus"] == "COMPLETED"
+            assert content(await labelled(clients, done)) == labels
+            again = await clients.call("rekognition", "start_label_detection", **request)
+            assert again["JobId"] == done
+            with pytest.raises(ClientError, match="ConflictException"):
+                await clients.call("transcribe", "start_transcription_job", **speech)
+        assert [item for item, *_ in evolve(standin, url=third.url).bill()] == [
+            "rekognition.video.labels",
+            "transcribe.batch",
+        ]
+
+
+def content(answer: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in answer.items() if name != "ResponseMetadata"}
