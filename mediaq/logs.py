@@ -21,20 +21,28 @@ HUMAN = (
 )
 
 
-def setup_logs(logs: Logs, stream: TextIO = sys.stderr) -> None:
+def setup_logs(logs: Logs, stream: TextIO | None = None) -> None:
     """Sends every log line of this process, the standard library's included, to one stream.
 
     Args:
         logs: The least level, and the form: human lines, JSON lines, or by whether the stream is a terminal.
-        stream: Where lines go.
+        stream: Where lines go, by default standard error.
     """
+    stream = stream or sys.stderr
     human = logs.format == "human" or (logs.format == "auto" and stream.isatty())
     logger.remove()
     if human:
         logger.add(stream, level=logs.level, format=_as_line, backtrace=False, diagnose=False)
     else:
-        logger.add(lambda message: _write_json(message, stream), level=logs.level, format="{message}")
-    logging.basicConfig(handlers=[_Intercept()], level=logs.level, force=True)
+        logger.add(
+            lambda message: _write_json(message, stream),
+            level=logs.level,
+            format="{message}",
+            backtrace=False,
+            diagnose=False,
+        )
+    # The standard library has no level TRACE, but takes any number for one.
+    logging.basicConfig(handlers=[_Intercept()], level=logger.level(logs.level).no, force=True)
 
 
 def _as_line(record: Record) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 
@@ -17,7 +16,7 @@ from mediaq.settings import Settings
 from mediaq.store import jobs, leases
 
 # What RQ 3.0 writes of a job whose worker or work horse died: no failure of the job's own.
-DEATHS = ("AbandonedJobError", "Work-horse terminated", "Job was found in intermediate queue")
+DEATHS = ("AbandonedJobError", "Work-horse terminated", "stuck in intermediate queue")
 
 
 @frozen
@@ -63,8 +62,7 @@ async def reconcile(resources: Resources, owner: str) -> None:
         await _reconcile_queue(resources, queue, list(batch))
 
 
-async def _reconcile_queue(resources: Resources, queue: str, batch: Iterable[Job]) -> None:
-    batch = list(batch)
+async def _reconcile_queue(resources: Resources, queue: str, batch: list[Job]) -> None:
     now = datetime.now(UTC)
     for job, seen in zip(batch, await resources.queues[queue].look([job.id for job in batch]), strict=True):
         match decide(job, seen, resources.settings, now):
@@ -88,11 +86,13 @@ def decide(job: Job, seen: Seen, settings: Settings, now: datetime) -> Leave | P
         now: The time.
     """
     match seen.status:
-        case None | "started" | "finished":
-            # Pushing leaves alone what a worker still works on; a finished job finds its results on record.
+        case None | "finished":
+            # A finished job finds its results on record.
             return Push()
         case "queued":
             return Push() if _is_lost(seen, settings, now) else Leave()
+        case "started":
+            return Leave() if seen.running else _after_death(job, "no sign of life", settings)
         case "stopped":
             return Close("stopped")
         case "canceled":
@@ -110,10 +110,14 @@ def _is_lost(seen: Seen, settings: Settings, now: datetime) -> bool:
 
 def _after_failure(job: Job, seen: Seen, settings: Settings) -> Push | Close:
     error = seen.error or "no reason on record"
-    if job.status is JobStatus.DELAYED:
-        return Push()
+    # An attempt that nobody ended was cut off, whatever RQ says of it.
+    if job.status is JobStatus.ACTIVE or any(death in error for death in DEATHS):
+        return _after_death(job, error, settings)
+    return Push() if job.status is JobStatus.DELAYED else Close(error)
+
+
+def _after_death(job: Job, error: str, settings: Settings) -> Push | Close:
     if job.deaths >= settings.worker.deaths:
-        return Close(f"gave up after {job.deaths} workers died on it; the last one: {error}")
-    if job.status is JobStatus.ACTIVE:
-        return Push()
-    return Push(death=True) if any(death in error for death in DEATHS) else Close(error)
+        return Close(f"gave up after {job.deaths + 1} workers died on it; the last one: {error}")
+    # The next start counts the death of a worker that had started it.
+    return Push(death=job.status is not JobStatus.ACTIVE)

@@ -35,33 +35,37 @@ async def upkeep(resources: Resources) -> AsyncIterator[None]:
     redis = Redis.from_url(settings.redis.url, socket_timeout=settings.redis.timeout)
     scheduler = Scheduler(tuple(resources.queues), redis)
     interval = settings.upkeep.interval
+    stop = asyncio.Event()
     loops = [
-        asyncio.create_task(_every(SCHEDULE_INTERVAL, "scheduling", scheduler.move_due)),
-        asyncio.create_task(_every(interval, "reconciling", lambda: reconcile(resources, owner))),
-        asyncio.create_task(_every(interval, "trimming", lambda: _trim(resources))),
+        asyncio.create_task(_every(SCHEDULE_INTERVAL, stop, "scheduling", scheduler.move_due)),
+        asyncio.create_task(_every(interval, stop, "reconciling", lambda: reconcile(resources, owner))),
+        asyncio.create_task(_every(interval, stop, "trimming", lambda: _trim(resources))),
     ]
     try:
         yield
     finally:
-        for loop in loops:
-            loop.cancel()
-        await asyncio.gather(*loops, return_exceptions=True)
+        # Asked to stop, not cancelled: a pass ends by itself within the servers' timeouts, and Python 3.11 may
+        # lose a cancellation that meets the end of a timeout.
+        stop.set()
+        await asyncio.gather(*loops)
         with suppress(*AWAY):
             await scheduler.close()
             await leases.drop(resources.store, "reconciler", owner)
         redis.close()
 
 
-async def _every(seconds: float, what: str, act: Callable[[], Awaitable[None]]) -> None:
+async def _every(seconds: float, stop: asyncio.Event, what: str, act: Callable[[], Awaitable[None]]) -> None:
     """Acts again and again; a server that is away, or a fault, delays it and never ends it."""
-    while True:
+    while not stop.is_set():
         try:
             await act()
         except AWAY as error:
             logger.warning("{} waits: {}", what, error or type(error).__name__)
         except Exception:  # noqa: BLE001 - a fault in one pass must not end those to come
             logger.exception("{} failed", what)
-        await asyncio.sleep(seconds)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await stop.wait()
 
 
 async def _trim(resources: Resources) -> None:

@@ -79,5 +79,8 @@ def _of_answer(error: exceptions.ClientError, name: str) -> ProviderError:
 
 
 def _is_about_room(message: str) -> bool:
-    # Transcribe uses one code for too many jobs and for a file that is too long: only the words differ.
-    return not any(word in message.lower() for word in ("duration", "length", "too long", "file size"))
+    # Transcribe uses one code for too many jobs and for a file that is too long: only the words differ, and
+    # where they name both, waiting does no harm.
+    said = message.lower()
+    about_file = any(words in said for words in ("duration", "length", "too long", "file size"))
+    return "too many" in said or not about_file

@@ -7,9 +7,9 @@ import tempfile
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
+from io import TextIOWrapper
 from pathlib import Path
 from time import monotonic
-from typing import Any
 
 import click
 from attrs import evolve
@@ -25,7 +25,7 @@ from mediaq.embedded.demo_view import showing
 from mediaq.embedded.plan import Site, StackInfo, processes
 from mediaq.embedded.processes import Process, ProcessFailedError
 from mediaq.embedded.signals import cancel_on_signals
-from mediaq.embedded.stack import Plan, run_stack
+from mediaq.embedded.stack import run_stack
 from mediaq.model import JobStatus
 
 # What a shell reports of a program that Ctrl-C ended: 128 + SIGINT.
@@ -34,20 +34,22 @@ INTERRUPTED = 130
 PLAIN_COLUMNS = 160
 
 
-class MediaFile(click.Path):
-    """A file whose content is something that can be analysed."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Medium:
-        """Look into the file before anything is started."""
-        path = Path(super().convert(value, param, ctx))
-        try:
-            return recognise(path)
-        except (UnknownMediaError, OSError) as error:
-            self.fail(str(error), param, ctx)
+def _recognise_all(_: click.Context, __: click.Parameter, paths: Sequence[Path]) -> list[Medium]:
+    """Look into the files, before anything is started."""
+    try:
+        return [recognise(path) for path in paths]
+    except UnknownMediaError as error:
+        raise click.BadParameter(str(error)) from error
 
 
 @click.command()
-@click.argument("media", metavar="[FILE]...", nargs=-1, type=MediaFile(exists=True, dir_okay=False))
+@click.argument(
+    "media",
+    metavar="[FILE]...",
+    nargs=-1,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    callback=_recognise_all,
+)
 @click.option("--keep", is_flag=True, help="Leave everything up afterwards, until Ctrl-C.")
 def main(media: Sequence[Medium], keep: bool) -> None:
     """Shows mediaq at work: media are uploaded, analysed by all operations there are, and priced.
@@ -57,10 +59,9 @@ def main(media: Sequence[Medium], keep: bool) -> None:
 
     The exit status is 0 where all jobs completed.
     """
-    sys.stdout.reconfigure(errors="replace")
     console = _open_console()
     try:
-        completed = asyncio.run(_demonstrate(console, media, keep))
+        completed = _demonstrate(console, media, keep)
     except ProcessFailedError as error:
         console.print(Text(str(error), "red"), soft_wrap=True)
         sys.exit(1)
@@ -71,6 +72,8 @@ def main(media: Sequence[Medium], keep: bool) -> None:
 
 def _open_console() -> Console:
     """Return the console, to which warnings of the stack go too; libraries' own are not for people."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
     console = Console(markup=False, highlight=False, emoji=False)
     if not console.is_terminal:
         console.width = PLAIN_COLUMNS
@@ -82,23 +85,28 @@ def _open_console() -> Console:
     return console
 
 
-async def _demonstrate(console: Console, media: Sequence[Medium], keep: bool) -> bool:
-    """Show everything; tell whether all jobs completed."""
+def _demonstrate(console: Console, media: Sequence[Medium], keep: bool) -> bool:
+    """Show everything in a folder that is gone afterwards; tell whether all jobs completed."""
     began = monotonic()
-    cancel_on_signals(asyncio.current_task())
     with tempfile.TemporaryDirectory(prefix="mediaq-demo-") as folder:
         data = Path(folder).resolve()
         orders = [order for medium in media or make_samples(data) for order in plan_orders(medium)]
-        async with _started(console, data) as stack:
-            outcomes = await _run_jobs(console, stack, orders)
-            print_results(console, outcomes)
-            print_costs(console, outcomes)
-            if keep:
-                await _keep_up(console, stack, data)
-            console.print("Stopping ...")
+        outcomes = asyncio.run(_run(console, data, orders, keep))
     completed = [state for _, state in outcomes if state.status is JobStatus.COMPLETED]
     console.print(f"{len(completed)} of {len(outcomes)} jobs completed; {monotonic() - began:.1f} s in all.")
     return len(completed) == len(outcomes)
+
+
+async def _run(console: Console, data: Path, orders: Sequence[Order], keep: bool) -> list[Outcome]:
+    if task := asyncio.current_task():
+        cancel_on_signals(task)
+    async with _started(console, data) as stack:
+        outcomes = await _run_jobs(console, stack, orders)
+        print_results(console, outcomes)
+        print_costs(console, outcomes)
+        if keep:
+            await _keep_up(console, stack, data)
+    return outcomes
 
 
 @asynccontextmanager
@@ -115,7 +123,10 @@ async def _started(console: Console, data: Path) -> AsyncIterator[StackInfo]:
         async with run_stack(data, port=None, plan=partial(_announced_plan, note)) as stack:
             status.stop()
             console.print(f"Started in {monotonic() - began:.1f} s: {', '.join(up)}.\n")
-            yield stack
+            try:
+                yield stack
+            finally:
+                console.print("Stopping ...")
 
 
 def _announced_plan(note: Callable[[str], None], site: Site, info: StackInfo) -> list[list[Process]]:

@@ -1,6 +1,7 @@
 """The demo as a client: uploads to S3, posts jobs and follows them, as the web app does."""
 
 import asyncio
+import os
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -8,7 +9,7 @@ from decimal import Decimal
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import httpx
 import msgspec
@@ -89,7 +90,7 @@ class JobState(msgspec.Struct, frozen=True, rename="camel"):
 
 def plan_orders(medium: Medium) -> list[Order]:
     """Return the jobs for a file: every operation there is for its kind, and an embedding of a text."""
-    name = medium.path.name
+    name = medium.path.name.encode(errors="replace").decode()  # a name may be no text
     common = {"mediaItemId": uuid.uuid4().hex, "costCenter": COST_CENTER}
     if medium.kind is Kind.TEXT:
         text = medium.path.read_text("utf-8-sig")
@@ -139,8 +140,9 @@ class Client:
             return failed
 
     async def _upload(self, path: Path, key: str) -> None:
-        length = {"Content-Length": str(path.stat().st_size)}
-        answer = await self.bucket.put(key, content=_chunks(path), headers=length)
+        with path.open("rb") as file:
+            length = {"Content-Length": str(os.fstat(file.fileno()).st_size)}
+            answer = await self.bucket.put(key, content=_chunks(file), headers=length)
         answer.raise_for_status()
 
     async def _post(self, order: Order) -> str:
@@ -179,10 +181,9 @@ async def open_client(stack: StackInfo) -> AsyncIterator[Client]:
         yield Client(api, bucket)
 
 
-async def _chunks(path: Path) -> AsyncIterator[bytes]:
-    with path.open("rb") as file:
-        while chunk := await asyncio.to_thread(file.read, CHUNK_BYTES):
-            yield chunk
+async def _chunks(file: BinaryIO) -> AsyncIterator[bytes]:
+    while chunk := await asyncio.to_thread(file.read, CHUNK_BYTES):
+        yield chunk
 
 
 def _is_away(error: Exception) -> bool:

@@ -1,9 +1,10 @@
 """What came of the demo's jobs: the results in short, and what every call cost."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -13,6 +14,7 @@ from mediaq.model import Certainty, JobStatus
 
 MOST_NAMED = 5
 MOST_NUMBERS = 6
+NAME_CELLS = 30
 
 Outcome = tuple[Order, JobState]
 
@@ -30,21 +32,19 @@ def print_results(console: Console, outcomes: Iterable[Outcome]) -> None:
         console.print(lines)
 
 
-def print_costs(console: Console, outcomes: Iterable[Outcome]) -> None:
-    """Print a row for each call and the exact sums, apart by how sure they are."""
-    costs = [(order, cost) for order, state in outcomes for cost in state.costs]
-    table = Table(title="Costs, in US dollars", title_justify="left", show_footer=True)
-    table.add_column("file", "total")
-    table.add_column("operation")
-    table.add_column("item")
-    table.add_column("units x unit price", justify="right")
-    table.add_column("amount", _dollars(_sum(costs, Certainty.BILLED)), justify="right")
+def print_costs(console: Console, outcomes: Sequence[Outcome]) -> None:
+    """Print a row for each call, and the exact sums, apart by how sure they are."""
+    costs = [cost for _, state in outcomes for cost in state.costs]
+    table = Table(title="\nCosts, in US dollars", title_justify="left", box=SIMPLE, show_footer=True)
+    table.add_column("operation", "total", no_wrap=True, max_width=NAME_CELLS)
+    table.add_column("item: units x unit price", overflow="fold")
+    table.add_column("amount", _dollars(_sum(costs, Certainty.BILLED)), justify="right", no_wrap=True)
     table.add_column("certainty", Certainty.BILLED)
-    for order, cost in costs:
-        price = f"{cost.units:f} {cost.unit} x {_dollars(cost.unit_price)}"
-        table.add_row(
-            readable(order.name), cost.operation, cost.item, price, _dollars(cost.amount), cost.certainty
-        )
+    for order, state in outcomes:
+        table.add_row(readable(order.name), order.job_type, style="bold")
+        for cost in state.costs:
+            price = f"{cost.item}: {cost.units:f} x {_dollars(cost.unit_price)} per {cost.unit}"
+            table.add_row(f"  {cost.operation}", price, _dollars(cost.amount), cost.certainty)
     console.print(table)
     if unsure := _sum(costs, Certainty.POSSIBLY_BILLED):
         console.print(f"and at most {_dollars(unsure)} for calls whose answers were lost")
@@ -55,8 +55,8 @@ def readable(text: str) -> Text:
     return Text("".join(letter if letter.isprintable() else " " for letter in text))
 
 
-def _sum(costs: Iterable[tuple[Order, Cost]], certainty: Certainty) -> Decimal:
-    return sum((cost.amount for _, cost in costs if cost.certainty == certainty), Decimal(0))
+def _sum(costs: Iterable[Cost], certainty: Certainty) -> Decimal:
+    return sum((cost.amount for cost in costs if cost.certainty == certainty), Decimal(0))
 
 
 def _dollars(amount: Decimal) -> str:

@@ -5,7 +5,8 @@ from contextlib import contextmanager
 from time import monotonic
 
 from attrs import define, field
-from rich.console import Console
+from rich.box import SIMPLE
+from rich.console import Console, Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -26,7 +27,7 @@ STYLES: Mapping[str, str] = {
     JobStatus.FAILED: "red",
     JobStatus.ACTIVE: "yellow",
 }
-BAR_CELLS = 16
+BAR_CELLS = 20
 REFRESHES_PER_SECOND = 8
 
 
@@ -45,12 +46,15 @@ class Row:
         self.seconds = monotonic() - self.started
 
     @property
-    def status(self) -> str:
-        """Where the job stands, in a few words."""
+    def status(self) -> Text:
+        """Where the job stands, and since when it is under way."""
         if self.state is None:
-            return "sending"
+            return Text("sending")
         attempts = self.state.attempts_made
-        return f"{self.state.status} (attempt {attempts})" if attempts > 1 else str(self.state.status)
+        attempt = f" (attempt {attempts})" if attempts > 1 else ""
+        return Text.assemble(
+            (self.state.status, STYLES.get(self.state.status, "")), attempt, f", {self.seconds:.1f} s"
+        )
 
 
 @define
@@ -60,17 +64,12 @@ class Board:
     rows: Sequence[Row]
 
     def __rich__(self) -> Table:
-        table = Table("file", "job", "status", "operations", "done", "time", title_justify="left")
+        table = Table("job", "status", "operations", box=SIMPLE)
         for row in self.rows:
             progress = row.state.progress if row.state else Progress()
-            table.add_row(
-                readable(row.order.name),
-                row.order.job_type,
-                Text(row.status, STYLES.get(row.state.status, "") if row.state else ""),
-                _operations(progress),
-                ProgressBar(max(progress.total, 1), progress.current, width=BAR_CELLS),
-                f"{row.seconds:.1f} s",
-            )
+            job = Text.assemble(readable(row.order.name), "\n", (row.order.job_type, "dim"))
+            bar = ProgressBar(max(progress.total, 1), progress.current, width=BAR_CELLS)
+            table.add_row(job, Group(row.status, bar), _operations(progress))
         return table
 
 
@@ -82,7 +81,7 @@ def showing(console: Console, orders: Sequence[Order]) -> Iterator[Sequence[Call
         For each job a function that is to be told what is seen of it.
     """
     rows = [Row(order) for order in orders]
-    if not console.is_terminal:
+    if not console.is_interactive:
         yield [_line_printer(console, row) for row in rows]
         return
     with Live(Board(rows), console=console, refresh_per_second=REFRESHES_PER_SECOND):
@@ -103,17 +102,12 @@ def _line_printer(console: Console, row: Row) -> Callable[[JobState], None]:
         before = row.state
         row.move(state)
         if before is None or (before.status, before.progress) != (state.status, state.progress):
-            console.print(_line(row, state))
+            console.print(_line(row, state), soft_wrap=True)
 
     return tell
 
 
 def _line(row: Row, state: JobState) -> Text:
-    done = f"{state.progress.current}/{state.progress.total}"
-    message = readable(state.progress.message)
-    return Text.assemble(
-        f"{row.seconds:5.1f} s  ",
-        readable(row.order.name),
-        f"  {row.order.job_type}  {row.status}  {done}  ",
-        message,
-    )
+    done = f"{state.progress.current} of {state.progress.total}"
+    job = Text.assemble(readable(row.order.name), f": {row.order.job_type}: ")
+    return Text.assemble(job, row.status, f", {done} done, ", readable(state.progress.message))

@@ -8,7 +8,8 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterable
+import time
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import psutil
@@ -19,6 +20,7 @@ _RECORD = "processes.json"
 # Seconds by which a process's time of creation may shift when the clock is set.
 _CLOCK_SHIFT = 2.0
 _GRACE = 5.0
+_POLL = 0.02
 
 
 @frozen
@@ -59,10 +61,11 @@ def end(folder: Path, *, grace: float) -> list[str]:
     """
     found = dict.fromkeys(_marked(folder), signal.SIGTERM) | _recorded(folder)
     tree = {*found, *(child for process in found for child in descendants(process.pid))}
-    names = sorted(filter(None, map(_name, tree)))
+    names = sorted(_name(process) for process in tree if alive(process))
     for process, signum in found.items():
         _send(process, signum)
-    kill(psutil.wait_procs(tree, timeout=grace)[1])
+    _wait(tree, grace)
+    kill(tree)
     return names
 
 
@@ -76,10 +79,18 @@ def descendants(pid: int) -> list[psutil.Process]:
 
 def kill(processes: Iterable[psutil.Process]) -> None:
     """Kill those of the processes that are still there, and wait until they are gone."""
-    remaining = list(processes)
+    remaining = [process for process in processes if alive(process)]
     for process in remaining:
         _send(process, signal.SIGKILL)
-    psutil.wait_procs(remaining, timeout=_GRACE)
+    _wait(remaining, _GRACE)
+
+
+def alive(process: psutil.Process) -> bool:
+    """Tell whether a process runs; one that ended and waits for its parent to notice does not."""
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _recorded(folder: Path) -> dict[psutil.Process, signal.Signals]:
@@ -117,7 +128,13 @@ def _name(process: psutil.Process) -> str:
     try:
         return str(process.name())
     except psutil.NoSuchProcess:
-        return ""
+        return "?"
+
+
+def _wait(processes: Collection[psutil.Process], timeout: float) -> None:
+    deadline = time.monotonic() + timeout
+    while any(map(alive, processes)) and time.monotonic() < deadline:
+        time.sleep(_POLL)
 
 
 def _send(process: psutil.Process, signum: signal.Signals) -> None:

@@ -37,7 +37,7 @@ def process(data: Path, *, port: int, password: str, database: str, settings: Se
     """
     module = [sys.executable, "-m", "mediaq.embedded.postgres"]
     options = ["--data", str(data), "--port", str(port), "--database", database]
-    options += [argument for setting in settings for argument in ("-c", setting)]
+    options += _as_arguments(settings)
     return Process(
         "postgres",
         [*module, *options],
@@ -80,15 +80,18 @@ def main() -> None:
         sys.exit(f"Postgres cannot run here: {error}")
     cluster = home / "cluster"
     if not cluster.exists():
-        _initialise(programs, home, password=password, database=options.database, inherited=inherited)
+        _initialise(programs, home, options, password, inherited)
     os.execv(programs / "postgres", _server(programs, cluster, options.port, options.settings))  # noqa: S606
 
 
 def _server(programs: Path, cluster: Path, port: int, settings: Sequence[str]) -> list[str]:
     # Without a socket folder there is no path that could be longer than the 107 bytes the system allows.
     fixed = ["listen_addresses=127.0.0.1", f"port={port}", "unix_socket_directories="]
-    arguments = [argument for setting in (*fixed, *settings) for argument in ("-c", setting)]
-    return [str(programs / "postgres"), "-D", str(cluster), *arguments]
+    return [str(programs / "postgres"), "-D", str(cluster), *_as_arguments([*fixed, *settings])]
+
+
+def _as_arguments(settings: Sequence[str]) -> list[str]:
+    return [argument for setting in settings for argument in ("-c", setting)]
 
 
 def _enter(data: Path) -> tuple[Path, Path, tuple[int, ...]]:
@@ -135,7 +138,7 @@ def _way_in(data: Path, folder: int) -> Path:
 
 
 def _initialise(
-    programs: Path, home: Path, *, password: str, database: str, inherited: tuple[int, ...]
+    programs: Path, home: Path, options: argparse.Namespace, password: str, inherited: tuple[int, ...]
 ) -> None:
     """Make the cluster under another name and rename it: an interrupted start leaves no half one."""
     draft = home / "cluster.new"
@@ -145,11 +148,12 @@ def _initialise(
     secret.write_text(password)
     login = [f"--username={_ADMIN}", f"--pwfile={secret}", "--auth=scram-sha-256"]
     locale = ["--encoding=UTF8", "--locale-provider=builtin", "--locale=C.UTF-8"]
+    haste = ["--no-sync"] if "fsync=off" in options.settings else []
     run = partial(subprocess.run, check=True, pass_fds=inherited)
-    run([str(programs / "initdb"), "-D", str(draft), *login, *locale])
+    run([str(programs / "initdb"), "-D", str(draft), *login, *locale, *haste])
     secret.unlink()
-    statement = f'CREATE DATABASE "{database}"\n'.encode()
-    run([str(programs / "postgres"), "--single", "-D", str(draft), _ADMIN], input=statement)
+    single_user = [str(programs / "postgres"), "--single", "-D", str(draft), *_as_arguments(options.settings)]
+    run([*single_user, _ADMIN], input=f'CREATE DATABASE "{options.database}"\n'.encode())
     draft.rename(home / "cluster")
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import signal
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from attrs import field, frozen
@@ -93,11 +94,13 @@ class Child:
         if running is None or running.returncode is not None:
             return
         tree = await asyncio.to_thread(leftovers.descendants, running.pid)
-        running.send_signal(self.process.stop_signal)
+        with suppress(ProcessLookupError):  # it ended just now
+            running.send_signal(self.process.stop_signal)
         try:
             await asyncio.wait_for(running.wait(), grace)
         except TimeoutError:
-            running.kill()
+            with suppress(ProcessLookupError):
+                running.kill()
             await running.wait()
         await asyncio.to_thread(leftovers.kill, tree)
 

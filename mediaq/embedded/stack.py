@@ -34,10 +34,10 @@ def up(data: Path, port: int | None, worker: bool) -> int:
     Returns:
         The exit status: 0 after a signal, 1 where the stack could not start.
     """
-    data.mkdir(parents=True, exist_ok=True)
     try:
+        data.mkdir(parents=True, exist_ok=True)
         asyncio.run(_run(data.resolve(), port, partial(processes, worker=worker)))
-    except (FolderInUseError, PortTakenError, ProcessFailedError) as error:
+    except (FolderInUseError, PortTakenError, ProcessFailedError, OSError) as error:
         Console(stderr=True).print(Text(str(error), "red"), soft_wrap=True)
         return 1
     return 0
@@ -71,7 +71,7 @@ async def run_stack(data: Path, *, port: int | None, plan: Plan = processes) -> 
             try:
                 yield info
             finally:
-                info_file.unlink()
+                info_file.unlink(missing_ok=True)
                 note("a stack is starting or stopping")
 
 

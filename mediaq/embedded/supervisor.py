@@ -79,8 +79,8 @@ class Supervisor:
             await asyncio.gather(*(child.stop(grace=self._grace) for child in layer))
         self._layers.clear()
         await asyncio.to_thread(leftovers.end, self._folder, grace=0)
-        if self._guard and self._guard.stdin:
-            self._guard.stdin.close()
+        if self._guard:
+            self._guard.kill()
             await self._guard.wait()
 
     def _record(self) -> None:

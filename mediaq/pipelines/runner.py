@@ -12,7 +12,7 @@ from typing import Any
 from attrs import frozen
 from loguru import logger
 
-from mediaq.errors import JobFailed, MediaqError, ProviderError, Refused, TryAgain
+from mediaq.errors import FenceLost, JobFailed, ProviderError, Refused, TryAgain
 from mediaq.model import Job, JobStatus, TaskStatus
 from mediaq.pipelines.backoff import delay_before
 from mediaq.pipelines.operation import Operation, Pipeline, Tools, Work
@@ -89,29 +89,26 @@ async def _replay(tools: Tools, job_id: str) -> dict[str, Any]:
 
 
 async def _while_leased(attempt: Attempt, work: Awaitable[dict[str, Any]]) -> dict[str, Any]:
+    """Renews the job's lease until the work is done; work on a job that is another's by now is cancelled."""
     working = asyncio.ensure_future(work)
-    keeping = asyncio.create_task(_keep_lease(attempt))
     try:
-        await asyncio.wait({working, keeping}, return_when=asyncio.FIRST_COMPLETED)
-        if keeping.done():
-            keeping.result()
-        return await working
+        while not working.done():
+            await asyncio.wait({working}, timeout=attempt.tools.settings.worker.lease / 4)
+            if not working.done():
+                await _renew(attempt)
+        return working.result()
     finally:
         working.cancel()
-        keeping.cancel()
-        await asyncio.gather(working, keeping, return_exceptions=True)
+        await asyncio.gather(working, return_exceptions=True)
 
 
-async def _keep_lease(attempt: Attempt) -> None:
-    lease = attempt.tools.settings.worker.lease
-    while True:
-        await asyncio.sleep(lease / 4)
-        try:
-            await jobs.renew(attempt.tools.store, attempt.job, lease)
-        except MediaqError:
-            raise
-        except Exception as error:  # noqa: BLE001 - Postgres may be away for a while; the fence decides
-            logger.warning("the job's lease cannot be renewed: {}", error)
+async def _renew(attempt: Attempt) -> None:
+    try:
+        await jobs.renew(attempt.tools.store, attempt.job, attempt.tools.settings.worker.lease)
+    except FenceLost:
+        raise
+    except Exception as error:  # noqa: BLE001 - Postgres may be away for a while; the fence decides
+        logger.warning("the job's lease cannot be renewed: {}", error)
 
 
 async def _attempt(attempt: Attempt) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""RQ's keys in Redis, as RQ 3.0 has them: the one place that spells them."""
+"""RQ's keys in Redis, as RQ 3.0 has them; only the Lua scripts spell some themselves, for ids they find."""
 
 from __future__ import annotations
 

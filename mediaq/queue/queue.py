@@ -69,12 +69,14 @@ class Seen:
     Args:
         status: RQ's status, or None where there is no such job.
         listed: Whether its id is in the queue's list or where a stock worker keeps it before the start.
+        running: Whether a worker that runs it still shows signs of life.
         enqueued_at: When it was last pushed, where that is on record.
         error: The last line of its failure, where there is one.
     """
 
     status: str | None
     listed: bool
+    running: bool
     enqueued_at: datetime | None
     error: str | None
 
@@ -121,26 +123,39 @@ class Queue:
         async with self.redis.pipeline(transaction=False) as pipe:
             pipe.llen(keys.queue(self.name))
             pipe.zcount(keys.started(self.name), now, "+inf")
-            pipe.zcard(keys.finished(self.name))
-            pipe.zcard(keys.failed(self.name))
+            for ended in (keys.finished(self.name), keys.failed(self.name)):
+                # RQ scores what it keeps for ever as -1 or as infinite.
+                pipe.zcard(ended)
+                pipe.zcount(ended, 0, now)
             pipe.zcard(keys.scheduled(self.name))
             pipe.zcard(keys.deferred(self.name))
-            waiting, active, completed, failed, scheduled, deferred = await pipe.execute()
-        return Counts(waiting, active, completed, failed, scheduled + deferred)
+            waiting, active, done, past, failed, failed_past, scheduled, deferred = await pipe.execute()
+        return Counts(waiting, active, done - past, failed - failed_past, scheduled + deferred)
 
     async def look(self, job_ids: Sequence[str]) -> list[Seen]:
         """Looks jobs up, in one round trip, without changing anything."""
+        # RQ scores an execution 60 s beyond the time at which its worker counts as dead.
+        alive = datetime.now(UTC).timestamp() + 60
         async with self.redis.pipeline(transaction=False) as pipe:
             for job_id in job_ids:
                 pipe.hmget(keys.job(job_id), "status", "enqueued_at")
                 pipe.lpos(keys.queue(self.name), job_id)
                 pipe.lpos(keys.intermediate(self.name), job_id)
+                pipe.zcount(keys.executions(job_id), alive, "+inf")
                 pipe.xrevrange(keys.results(job_id), count=1)
             answers = await pipe.execute()
-        return [_seen(*answers[at : at + 4]) for at in range(0, len(answers), 4)]
+        return [_seen(*answers[at : at + 5]) for at in range(0, len(answers), 5)]
 
     async def trim(self, keep: int) -> int:
-        """Forgets the oldest finished jobs beyond `keep`, with all their keys; returns how many went."""
+        """Forgets the oldest finished jobs beyond `keep`, with all their keys; returns how many went.
+
+        Entries of finished and failed jobs that have expired go too, as when RQ cleans its registries up.
+        """
+        now = datetime.now(UTC).timestamp()
+        async with self.redis.pipeline(transaction=False) as pipe:
+            pipe.zremrangebyscore(keys.finished(self.name), 0, now)
+            pipe.zremrangebyscore(keys.failed(self.name), 0, now)
+            await pipe.execute()
         return int(await self._forget(keys=[keys.finished(self.name)], args=[keep, TRIM_BATCH]))
 
 
@@ -167,11 +182,14 @@ def _as_hash(job: QueuedJob, queue: str, connection: SyncRedis) -> dict[str, Any
     return fields
 
 
-def _seen(fields: list[bytes | None], listed: int | None, taken: int | None, results: list[Any]) -> Seen:
+def _seen(
+    fields: list[bytes | None], listed: int | None, taken: int | None, running: int, results: list[Any]
+) -> Seen:
     status, enqueued_at = fields
     return Seen(
         status=status.decode() if status else None,
         listed=listed is not None or taken is not None,
+        running=running > 0,
         enqueued_at=datetime.fromisoformat(enqueued_at.decode()) if enqueued_at else None,
         error=_last_line(results[0][1]) if results else None,
     )

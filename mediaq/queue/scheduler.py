@@ -8,7 +8,19 @@ from collections.abc import Sequence
 from redis import Redis
 from rq.scheduler import RQScheduler
 
-from mediaq.queue.codec import PlainPickle
+
+class Untouched:
+    """A serializer that leaves payloads as they are: moving a job takes no look inside, whoever wrote it."""
+
+    @staticmethod
+    def dumps(payload: bytes) -> bytes:
+        """Returns the payload."""
+        return payload
+
+    @staticmethod
+    def loads(payload: bytes) -> bytes:
+        """Returns the payload."""
+        return payload
 
 
 class Scheduler:
@@ -16,11 +28,11 @@ class Scheduler:
 
     Args:
         queues: Names of the queues to look after.
-        redis: A synchronous client of its own.
+        redis: A synchronous client; the scheduler makes a connection of its own like it.
     """
 
     def __init__(self, queues: Sequence[str], redis: Redis) -> None:
-        self._scheduler = RQScheduler(queues, connection=redis, serializer=PlainPickle)
+        self._scheduler = RQScheduler(queues, connection=redis, serializer=Untouched)
         self._registered = False
 
     async def move_due(self) -> None:
@@ -32,8 +44,11 @@ class Scheduler:
         await asyncio.to_thread(self._move_due)
 
     async def close(self) -> None:
-        """Lets other schedulers take over at once."""
-        await asyncio.to_thread(self._scheduler.stop)
+        """Lets other schedulers take over at once, and closes the connection."""
+        try:
+            await asyncio.to_thread(self._scheduler.stop)
+        finally:
+            self._scheduler.connection.connection_pool.disconnect()
 
     def _move_due(self) -> None:
         if not self._registered:

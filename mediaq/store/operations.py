@@ -93,7 +93,7 @@ async def settle(store: Store, run: Run, settled: Settled, certainty: Certainty 
                 certainty=certainty,
                 **_priced(settled.charge),
             )
-        if settled.vector is not None:
+        if settled.vector is not None and state == "succeeded":
             await store.queries.put_vector(
                 connection,
                 job_id=run.job.id,
@@ -107,17 +107,19 @@ async def settle(store: Store, run: Run, settled: Settled, certainty: Certainty 
 
 async def fail(store: Store, run: Run, error: ProviderError) -> None:
     """Records that a call failed; what may be done or running there stays possibly billed."""
-    final = isinstance(error, Refused | ProviderJobFailed)
-    if isinstance(error, Unanswered) or (run.adopted and not final):
-        await store.queries.lose_run(store.pool, id=run.id, error=str(error))
-    else:
-        await store.queries.fail_run(store.pool, id=run.id, state=_state_after(error), error=str(error))
+    await store.queries.fail_run(store.pool, id=run.id, state=_state_after(error, run), error=str(error))
 
 
-def _state_after(error: ProviderError) -> str:
-    if isinstance(error, Refused):
-        return "refused"
-    return "job_failed" if isinstance(error, ProviderJobFailed) else "failed"
+def _state_after(error: ProviderError, run: Run) -> str:
+    match error:
+        case Refused():
+            return "refused"
+        case ProviderJobFailed():
+            return "job_failed"
+        case Unanswered():
+            return "unanswered"
+        case _:
+            return "unanswered" if run.adopted else "failed"
 
 
 async def name_provider_job(store: Store, run: Run, provider_id: str) -> None:

@@ -1,14 +1,18 @@
 """What tests of the stand-in call it by: its own routes, aioboto3's clients, and waits."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+import socket
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Any
 
 import aioboto3
 import httpx
+import uvicorn
 from attrs import field, frozen
 from botocore.config import Config
+from starlette.applications import Starlette
 
 from mediaq.embedded.standin.objects import HEADERS
 
@@ -22,6 +26,7 @@ ENDED = ("SUCCEEDED", "COMPLETED", "FAILED")
 class Server:
     """A running stand-in and the bucket that a test may fill."""
 
+    http: httpx.Client
     url: str
     s3_url: str
     bucket: str
@@ -29,30 +34,34 @@ class Server:
     def put(self, key: str, data: bytes) -> dict[str, Any]:
         """Store an object and return its S3Object."""
         url = f"{self.s3_url}/{self.bucket}/{key}"
-        httpx.put(url, content=data, headers=HEADERS).raise_for_status()
+        self.http.put(url, content=data, headers=HEADERS).raise_for_status()
         return {"S3Object": {"Bucket": self.bucket, "Name": key}}
 
     def calls(self, **params: str) -> list[dict[str, Any]]:
         """Return the ledger."""
-        found: list[dict[str, Any]] = httpx.get(f"{self.url}/_standin/calls", params=params).json()["calls"]
+        found: list[dict[str, Any]] = self.http.get(f"{self.url}/_standin/calls", params=params).json()[
+            "calls"
+        ]
         return found
 
     def bill(self) -> list[tuple[str, str, str]]:
         """Return item, units and unit of the billed calls."""
         return [(call["item"], call["units"], call["unit"]) for call in self.calls(billed="true")]
 
+    async def send(self, method: str, path: str, **request: Any) -> httpx.Response:
+        """Send a request that no client of AWS would."""
+        return await asyncio.to_thread(self.http.request, method, self.url + path, **request)
+
     async def openai(self, key: str = "key", **body: Any) -> dict[str, Any]:
         """Ask for embeddings as OpenAI's clients do."""
         headers = {"authorization": f"Bearer {key}"}
-        async with httpx.AsyncClient() as http:
-            answer = await http.post(f"{self.url}/v1/embeddings", json=body, headers=headers)
-        found: dict[str, Any] = answer.json()
+        found: dict[str, Any] = (await self.send("POST", "/v1/embeddings", json=body, headers=headers)).json()
         return found
 
     def fault(self, operation: str, kind: str, **rest: Any) -> None:
         """Add a fault."""
         rule = {"operation": operation, "kind": kind, **rest}
-        httpx.post(f"{self.url}/_standin/faults", json=rule).raise_for_status()
+        self.http.post(f"{self.url}/_standin/faults", json=rule).raise_for_status()
 
 
 @frozen
@@ -90,6 +99,25 @@ class Aws:
         """Call an operation, named as in Python."""
         answer: dict[str, Any] = await getattr(await self.client(service), operation)(**request)
         return answer
+
+
+@contextmanager
+def serving(app: Starlette) -> Iterator[str]:
+    """Serve an app by uvicorn in a thread; gives its address."""
+    # Named as TCP, or asyncio leaves Nagle's algorithm on, which costs 40 ms an answer.
+    with socket.socket(proto=socket.IPPROTO_TCP) as listener:
+        listener.bind(("127.0.0.1", 0))
+        server = uvicorn.Server(
+            uvicorn.Config(app, log_level="error", timeout_keep_alive=60, timeout_graceful_shutdown=1)
+        )
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        try:
+            port = listener.getsockname()[1]
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.should_exit = True
+            thread.join()
 
 
 async def poll(look: Callable[[], Awaitable[dict[str, Any]]], status: str) -> dict[str, Any]:

@@ -5,10 +5,12 @@ import json
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 import psutil
 import pytest
+from supervised import alive, until
 
 from mediaq.embedded import leftovers
 from mediaq.embedded.processes import Process, ProcessFailedError
@@ -45,27 +47,11 @@ def program(
 
 
 def made(file: Path) -> Callable[[], Awaitable[bool]]:
-    async def check() -> bool:
-        return file.exists()
-
-    return check
-
-
-async def until(check: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
-        while not check():
-            await asyncio.sleep(0.02)
+    return partial(asyncio.to_thread, file.exists)
 
 
 def pids(folder: Path) -> list[int]:
     return [int(pid) for pid in (folder / "pids").read_text().split()]
-
-
-def alive(pid: int) -> bool:
-    try:
-        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
 
 
 def test_of_alive_tells_the_living_from_the_ended() -> None:
@@ -217,4 +203,4 @@ def test_a_process_that_reuses_a_recorded_pid_is_left_alone(tmp_path: Path) -> N
         assert foreign.poll() is None
         (tmp_path / "processes.json").write_text(json.dumps([{**entry, "created": created}]))
         assert leftovers.end(tmp_path, grace=5) != []
-        assert foreign.wait(5) == -15
+        assert not alive(foreign.pid)

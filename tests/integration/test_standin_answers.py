@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Any
 
-import httpx
 import pytest
 from standin_kit import Aws, Server, labelled, transcribed
 from standin_media import film, picture, recording
@@ -65,14 +64,19 @@ async def speech(standin: Server, aws: Aws, **request: Any) -> dict[str, Any]:
 
 
 async def start_video(standin: Server, aws: Aws) -> dict[str, Any]:
-    return await aws.call("rekognition", "start_label_detection", Video=standin.put("v.mp4", film("red")))
+    place = standin.put("film.mp4", film("red"))
+    answer = await aws.call("rekognition", "start_label_detection", Video=place)
+    await labelled(aws, answer["JobId"])
+    return answer
 
 
 async def start_speech(standin: Server, aws: Aws) -> dict[str, Any]:
     standin.put("talk.wav", recording())
     media = {"MediaFileUri": f"s3://{standin.bucket}/talk.wav"}
     request = {"TranscriptionJobName": standin.bucket, "Media": media, "IdentifyLanguage": True}
-    return await aws.call("transcribe", "start_transcription_job", **request)
+    answer = await aws.call("transcribe", "start_transcription_job", **request)
+    await transcribed(aws, standin.bucket)
+    return answer
 
 
 async def text(_: Server, aws: Aws, operation: str) -> dict[str, Any]:
@@ -117,8 +121,7 @@ async def test_answers_carry_nothing_that_the_service_model_does_not_know(standi
     client = await aws.client("rekognition")
     for operation in ("DetectLabels", "DetectText", "DetectFaces", "DetectModerationLabels"):
         headers = {"x-amz-target": f"RekognitionService.{operation}"}
-        async with httpx.AsyncClient() as http:
-            answer = await http.post(standin.url, json={"Image": place}, headers=headers)
+        answer = await standin.send("POST", "/", json={"Image": place}, headers=headers)
         assert answer.headers["content-type"] == "application/x-amz-json-1.1"
         shape = client.meta.service_model.operation_model(operation).output_shape
         assert faults_of(answer.json(), shape) == []
@@ -277,7 +280,7 @@ async def test_without_words_the_transcript_tells_the_loudness(
     request = {"TranscriptionJobName": standin.bucket, "Media": media, "LanguageCode": "en-US"}
     await aws.call("transcribe", "start_transcription_job", **request)
     job = await transcribed(aws, standin.bucket)
-    document = await fetch(job["Transcript"]["TranscriptFileUri"])
+    document = standin.http.get(job["Transcript"]["TranscriptFileUri"]).json()
     assert document["results"]["transcripts"] == [{"transcript": transcript}]
 
 
@@ -293,12 +296,6 @@ async def test_language_of_speech_is_identified_among_the_options(standin: Serve
     job = await transcribed(aws, standin.bucket)
     assert job["LanguageCode"] == "de-CH"
     assert 0 < job["IdentifiedLanguageScore"] <= 1
-
-
-async def fetch(url: str) -> dict[str, Any]:
-    async with httpx.AsyncClient() as http:
-        document: dict[str, Any] = (await http.get(url)).raise_for_status().json()
-        return document
 
 
 async def invoke(aws: Aws, model: str, body: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:

@@ -39,8 +39,7 @@ def padded(size: int) -> bytes:
 
 
 async def raw(standin: Server, target: str, body: bytes) -> httpx.Response:
-    async with httpx.AsyncClient() as http:
-        return await http.post(standin.url, content=body, headers={"x-amz-target": target})
+    return await standin.send("POST", "/", content=body, headers={"x-amz-target": target})
 
 
 def target(operation: str) -> str:
@@ -81,22 +80,6 @@ class TestImages:
             message = await refusal(call, "InvalidImageFormatException")
             assert message == "Request has invalid image format"
 
-    async def test_bytes_limit(self, standin: Server, operation: str) -> None:
-        answers = []
-        for size in (BYTES_LIMIT, BYTES_LIMIT + 1):
-            body = {"Image": {"Bytes": base64.b64encode(padded(size)).decode()}}
-            answers.append(await raw(standin, target(operation), json.dumps(body).encode()))
-        assert [answer.status_code for answer in answers] == [200, 400]
-        assert answers[1].json()["__type"] == "ImageTooLargeException"
-        assert [call["billed"] for call in standin.calls()] == [True, False]
-
-    async def test_object_limit(self, standin: Server, aws: Aws, operation: str) -> None:
-        place = standin.put("image.jpg", padded(OBJECT_LIMIT))
-        await aws.call("rekognition", operation, Image=place)
-        place = standin.put("image.jpg", padded(OBJECT_LIMIT + 1))
-        await refusal(aws.call("rekognition", operation, Image=place), "ImageTooLargeException")
-        assert [call["billed"] for call in standin.calls()] == [True, False]
-
     async def test_least_pixels(self, aws: Aws, operation: str) -> None:
         await aws.call("rekognition", operation, Image={"Bytes": picture("red", (80, 80))})
         for size in ((79, 80), (80, 79)):
@@ -125,13 +108,35 @@ class TestImages:
             ({}, "ValidationException", "Value null at 'image' failed to satisfy constraint"),
             ({"Image": {"S3Object": {"Bucket": "ab", "Name": "x"}}}, "ValidationException", "length greater"),
             ({"Image": {"S3Object": {"Bucket": "abc"}}}, "ValidationException", "'image.s3Object.name'"),
-            ({"Image": "image.png"}, "SerializationException", "image must be of type dict"),
+            (
+                {"Image": "image.png"},
+                "SerializationException",
+                "image: expected type: JSONObject, found: String",
+            ),
             ({"Image": {"Bytes": "%%%"}}, "SerializationException", "base64"),
         ):
             answer = await raw(unbilled, target(operation), json.dumps(body).encode())
             assert answer.status_code == 400
             assert answer.json()["__type"] == code
             assert part in answer.json()["Message"]
+
+
+async def test_bytes_of_an_image_are_limited(standin: Server) -> None:
+    answers = []
+    for size in (BYTES_LIMIT, BYTES_LIMIT + 1):
+        body = {"Image": {"Bytes": base64.b64encode(padded(size)).decode()}}
+        answers.append(await raw(standin, "RekognitionService.DetectLabels", json.dumps(body).encode()))
+    assert [answer.status_code for answer in answers] == [200, 400]
+    assert answers[1].json()["__type"] == "ImageTooLargeException"
+    assert [call["billed"] for call in standin.calls()] == [True, False]
+
+
+async def test_bytes_of_an_image_in_s3_are_limited(standin: Server, aws: Aws) -> None:
+    place = standin.put("image.jpg", padded(OBJECT_LIMIT))
+    await aws.call("rekognition", "detect_labels", Image=place)
+    place = standin.put("image.jpg", padded(OBJECT_LIMIT + 1))
+    await refusal(aws.call("rekognition", "detect_labels", Image=place), "ImageTooLargeException")
+    assert [call["billed"] for call in standin.calls()] == [True, False]
 
 
 TEXT_LIMITS = {
@@ -247,7 +252,7 @@ class TestBedrock:
             ),
             (TEXT_MODEL, {"inputText": "a", "dimensions": 100}, "100 is not a valid enum value"),
             (TEXT_MODEL, {"inputText": "a", "more": 1}, "extraneous key [more] is not permitted"),
-            (TEXT_MODEL, {"inputText": 5}, "expected type: str, found: int"),
+            (TEXT_MODEL, {"inputText": 5}, "expected type: String, found: Integer"),
             (IMAGE_MODEL, {}, "at least one of inputText or inputImage"),
             (IMAGE_MODEL, {"inputImage": "bm8gaW1hZ2U="}, "no valid base64-encoded JPEG or PNG"),
             (IMAGE_MODEL, {"inputText": "a " * 257}, "Max input tokens: 256"),
@@ -283,8 +288,7 @@ class TestBedrock:
         assert await refusal(call, "ValidationException") == "The provided model identifier is invalid."
 
     async def test_errors_are_named_in_the_header(self, standin: Server) -> None:
-        async with httpx.AsyncClient() as http:
-            answer = await http.post(f"{standin.url}/model/{TEXT_MODEL}/invoke", json={})
+        answer = await standin.send("POST", f"/model/{TEXT_MODEL}/invoke", json={})
         assert answer.headers["x-amzn-errortype"] == "ValidationException"
         assert answer.headers["content-type"] == "application/json"
         assert set(answer.json()) == {"message"}
@@ -292,12 +296,11 @@ class TestBedrock:
 
 class TestOpenai:
     async def test_a_key_is_wanted(self, standin: Server) -> None:
-        async with httpx.AsyncClient() as http:
-            for headers in ({}, {"authorization": "Bearer"}):
-                body = {"model": "text-embedding-3-small", "input": "hello"}
-                answer = await http.post(f"{standin.url}/v1/embeddings", json=body, headers=headers)
-                assert answer.status_code == 401
-                assert answer.json()["error"]["code"] == "invalid_api_key"
+        for headers in ({}, {"authorization": "Bearer"}):
+            body = {"model": "text-embedding-3-small", "input": "hello"}
+            answer = await standin.send("POST", "/v1/embeddings", json=body, headers=headers)
+            assert answer.status_code == 401
+            assert answer.json()["error"]["code"] == "invalid_api_key"
         assert standin.bill() == []
 
     @pytest.mark.parametrize(

@@ -76,10 +76,9 @@ async def test_a_fault_without_times_strikes_until_it_is_cleared(standin: Server
     standin.fault("*", "unavailable", times=None)
     for call in (labels, sentiment, embedding) * 2:
         assert (await error_of(call(aws)))[1] == 503
-    async with httpx.AsyncClient(base_url=standin.url) as http:
-        [rule] = (await http.get("/_standin/faults")).json()["faults"]
-        assert (rule["operation"], rule["kind"], rule["times"]) == ("*", "unavailable", None)
-        assert (await http.delete("/_standin/faults")).status_code == 204
+    [rule] = (await standin.send("GET", "/_standin/faults")).json()["faults"]
+    assert (rule["operation"], rule["kind"], rule["times"]) == ("*", "unavailable", None)
+    assert (await standin.send("DELETE", "/_standin/faults")).status_code == 204
     await labels(aws)
 
 
@@ -94,12 +93,15 @@ async def test_latency_delays_and_stacks_with_another_fault(standin: Server, aws
 
 
 async def test_latency_holds_up_nobody_else(standin: Server, aws: Aws) -> None:
-    standin.fault("DetectSentiment", "latency", seconds=5)
-    slow = asyncio.ensure_future(sentiment(aws))
-    await asyncio.sleep(0)
-    await labels(aws)
-    assert not slow.done()
-    slow.cancel()
+    standin.fault("DetectSentiment", "latency", seconds=1)
+    order = []
+
+    async def note(name: str, call: Awaitable[Any]) -> None:
+        await call
+        order.append(name)
+
+    await asyncio.gather(note("slow", sentiment(aws)), note("quick", labels(aws)))
+    assert order == ["quick", "slow"]
 
 
 @pytest.mark.parametrize("call", [labels, sentiment, embedding])
@@ -168,8 +170,7 @@ async def test_fail_job_ends_the_next_job_only(standin: Server, aws: Aws) -> Non
     ],
 )
 async def test_what_is_no_fault_is_refused(standin: Server, rule: dict[str, Any], part: str) -> None:
-    async with httpx.AsyncClient(base_url=standin.url) as http:
-        answer = await http.post("/_standin/faults", json=rule)
-        assert answer.status_code == 400
-        assert part in answer.json()["error"]
-        assert (await http.get("/_standin/faults")).json() == {"faults": []}
+    answer = await standin.send("POST", "/_standin/faults", json=rule)
+    assert answer.status_code == 400
+    assert part in answer.json()["error"]
+    assert (await standin.send("GET", "/_standin/faults")).json() == {"faults": []}

@@ -51,31 +51,25 @@ async def sentiment(aws: Aws, text: str) -> None:
     await aws.call("comprehend", "detect_sentiment", Text=text, LanguageCode="en")
 
 
-@pytest.mark.parametrize("half_a_line", [b"", b'{"calls":[{"id"'])
-async def test_a_killed_stand_in_has_lost_no_answered_call(
-    standin: Server, aws: Aws, tmp_path: Path, half_a_line: bytes
-) -> None:
+async def test_a_killed_stand_in_has_lost_no_answered_call(standin: Server, aws: Aws, tmp_path: Path) -> None:
+    """Not even where it was killed while it wrote, which leaves half a line of a call not yet answered."""
     file = tmp_path / "ledger.jsonl"
-    with started(standin.s3_url, "--data", str(file)) as first:
-        async with aws.at(first.url) as clients:
-            await sentiment(clients, "one")
-            await sentiment(clients, "two")
-        before = evolve(standin, url=first.url).calls()
-        first.process.kill()
-        first.process.wait()
-    file.write_bytes(file.read_bytes() + half_a_line)
-    for more in ("three", "four"):
-        with started(standin.s3_url, "--data", str(file)) as again:
-            assert evolve(standin, url=again.url).calls() == before
-            async with aws.at(again.url) as clients:
-                await sentiment(clients, more)
-            before = evolve(standin, url=again.url).calls()
-            again.process.kill()
-    assert len(before) == 4
+    before: list[dict[str, Any]] = []
+    for texts in (("one", "two"), ("three",), ()):
+        with started(standin.s3_url, "--data", str(file)) as running:
+            assert evolve(standin, url=running.url).calls() == before
+            async with aws.at(running.url) as clients:
+                for text in texts:
+                    await sentiment(clients, text)
+            before = evolve(standin, url=running.url).calls()
+            running.process.kill()
+            running.process.wait()
+        file.write_bytes(file.read_bytes() + b'{"calls":[{"id"')
+    assert len(before) == 3
 
 
 async def test_jobs_outlive_the_process(standin: Server, aws: Aws, tmp_path: Path) -> None:
-    """Open jobs go on, ended ones are remembered, names and tokens stay taken, and nothing is billed twice."""
+    """Open jobs go on, ended ones are known, names and tokens stay taken, nothing is billed twice."""
     place = standin.put("film.mp4", film("red"))
     standin.put("talk.wav", recording())
     media = {"MediaFileUri": f"s3://{standin.bucket}/talk.wav"}

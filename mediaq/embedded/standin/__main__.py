@@ -22,8 +22,9 @@ KEEP_ALIVE_SECONDS = 75
 class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        port = (sockets or self.servers[0].sockets)[0].getsockname()[1]
-        click.echo(f"AWS stand-in ready on http://{HOST}:{port}")
+        if self.started:
+            port = self.servers[0].sockets[0].getsockname()[1]
+            click.echo(f"AWS stand-in ready on http://{HOST}:{port}")
 
 
 @click.command()

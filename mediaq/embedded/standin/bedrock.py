@@ -13,6 +13,7 @@ from mediaq.embedded.standin import embeddings, images
 from mediaq.embedded.standin.book import Charge
 from mediaq.embedded.standin.errors import AwsError, invalid_input
 from mediaq.embedded.standin.invocations import Answer, Invocation, Operation
+from mediaq.embedded.standin.validation import json_name
 
 NAME = "InvokeModel"
 TOKENS_HEADER = "x-amzn-bedrock-input-token-count"
@@ -103,7 +104,9 @@ def _check_keys(body: dict[str, Any], kinds: dict[str, type]) -> None:
             raise _malformed(f"#: extraneous key [{key}] is not permitted")
         # In Python true is an int; in JSON it is no number.
         if not isinstance(value, kinds[key]) or (isinstance(value, bool) and kinds[key] is not bool):
-            raise _malformed(f"#/{key}: expected type: {kinds[key].__name__}, found: {type(value).__name__}")
+            raise _malformed(
+                f"#/{key}: expected type: {json_name(kinds[key])}, found: {json_name(type(value))}"
+            )
 
 
 def _length(body: dict[str, Any]) -> int:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import io
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import httpx
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from _typeshed import WriteableBuffer
 
 # Large enough for few requests, small enough that a film of any length takes little memory.
@@ -28,6 +25,18 @@ class NoObject(Exception):
     """There is no such bucket or object, or it may not be read."""
 
 
+class TooLarge(Exception):
+    """The object has more bytes than the caller takes.
+
+    Args:
+        size: How many it has.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__(f"{size} bytes")
+        self.size = size
+
+
 class Objects:
     """The S3 that the stand-in reads media from and writes transcripts to.
 
@@ -39,6 +48,7 @@ class Objects:
         self._base = s3_url.rstrip("/")
         # Proxy settings of the environment are not for a server on this machine.
         self._http = httpx.AsyncClient(headers=HEADERS, timeout=TIMEOUT_SECONDS, trust_env=False)
+        self._blocking = httpx.Client(headers=HEADERS, timeout=TIMEOUT_SECONDS, trust_env=False)
 
     def url(self, bucket: str, key: str = "") -> str:
         """Return the address of an object, or of a bucket."""
@@ -53,13 +63,23 @@ class Objects:
         answer = _found(await self._http.head(self.url(bucket, key)))
         return int(answer.headers["content-length"])
 
-    async def read(self, bucket: str, key: str) -> bytes:
+    async def read(self, bucket: str, key: str, most: int) -> bytes:
         """Return the whole of a small object.
+
+        Args:
+            bucket: The bucket's name.
+            key: The object's key.
+            most: How many bytes it may have; of a larger one none is read.
 
         Raises:
             NoObject: It is not there.
+            TooLarge: It has more than `most` bytes.
         """
-        return _found(await self._http.get(self.url(bucket, key))).content
+        async with self._http.stream("GET", self.url(bucket, key)) as answer:
+            size = int(_found(answer).headers["content-length"])
+            if size > most:
+                raise TooLarge(size)
+            return await answer.aread()
 
     async def write(self, bucket: str, key: str, body: bytes) -> None:
         """Store a JSON document.
@@ -82,8 +102,7 @@ class Objects:
         if not await self.has_bucket(bucket):
             (await self._http.put(self.url(bucket))).raise_for_status()
 
-    @contextmanager
-    def open(self, bucket: str, key: str, size: int) -> Iterator[io.BufferedReader]:
+    def open(self, bucket: str, key: str, size: int) -> io.BufferedReader:
         """Open an object as a file that one can seek in; for threads, as its reads block.
 
         Args:
@@ -91,12 +110,12 @@ class Objects:
             key: The object's key.
             size: The object's size in bytes.
         """
-        with httpx.Client(headers=HEADERS, timeout=TIMEOUT_SECONDS, trust_env=False) as client:
-            yield io.BufferedReader(_RangedFile(client, self.url(bucket, key), size), BLOCK)
+        return io.BufferedReader(_RangedFile(self._blocking, self.url(bucket, key), size), BLOCK)
 
     async def close(self) -> None:
         """Close the connections."""
         await self._http.aclose()
+        self._blocking.close()
 
 
 class _RangedFile(io.RawIOBase):

@@ -48,7 +48,7 @@ async def create_embedding(invocation: Invocation) -> Answer:
     dimensions = body.get("dimensions", DIMENSIONS[model])
     if not isinstance(dimensions, int) or not 0 < dimensions <= DIMENSIONS[model]:
         raise _invalid(f"dimensions must be from 1 to {DIMENSIONS[model]} for {model}")
-    counts = [embeddings.count_tokens(text) for text in inputs]
+    counts = await asyncio.to_thread(lambda: [embeddings.count_tokens(text) for text in inputs])
     if max(counts) > INPUT_TOKENS:
         raise _invalid(
             f"This model's maximum context length is {INPUT_TOKENS} tokens, you requested {max(counts)}."

@@ -15,7 +15,7 @@ from mediaq.embedded.standin.book import Charge
 from mediaq.embedded.standin.errors import AwsError, invalid_parameters, serialization_error
 from mediaq.embedded.standin.invocations import Answer, Invocation, Operation
 from mediaq.embedded.standin.labels import bounding_box, label_filters, picture_labels, select
-from mediaq.embedded.standin.objects import NoObject, Objects
+from mediaq.embedded.standin.objects import NoObject, Objects, TooLarge
 from mediaq.embedded.standin.validation import Member
 
 if TYPE_CHECKING:
@@ -127,20 +127,20 @@ async def _image_bytes(objects: Objects, image: dict[str, Any]) -> bytes:
         raise invalid_parameters()
     if given == ["Bytes"]:
         data = _unpacked(image["Bytes"])
-        return _within(data, BYTES_LIMIT, len(data))
-    place = image["S3Object"]
+        if len(data) > BYTES_LIMIT:
+            raise _too_large(len(data), BYTES_LIMIT)
+        return data
     try:
-        _within(b"", OBJECT_LIMIT, await objects.size(place["Bucket"], place["Name"]))
-        return await objects.read(place["Bucket"], place["Name"])
+        return await objects.read(image["S3Object"]["Bucket"], image["S3Object"]["Name"], OBJECT_LIMIT)
     except NoObject as error:
         raise no_object() from error
+    except TooLarge as error:
+        raise _too_large(error.size, OBJECT_LIMIT) from error
 
 
-def _within(data: bytes, limit: int, size: int) -> bytes:
-    if size > limit:
-        message = f"Image size is too large: {size} bytes, the limit is {limit} bytes"
-        raise AwsError("ImageTooLargeException", message)
-    return data
+def _too_large(size: int, limit: int) -> AwsError:
+    message = f"Image size is too large: {size} bytes, the limit is {limit} bytes"
+    return AwsError("ImageTooLargeException", message)
 
 
 def _unpacked(text: str) -> bytes:

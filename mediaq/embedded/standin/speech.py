@@ -92,7 +92,7 @@ def listen(file: io.BufferedIOBase) -> Recording:
         BadAudio: It is unreadable, has no audio, or is too short or too long.
     """
     try:
-        with av.open(file, mode="r") as container:
+        with av.open(file, mode="r", metadata_errors="replace") as container:
             return _recording(container)
     except (av.error.FFmpegError, ValueError) as error:
         raise BadAudio("Unsupported media format.") from error

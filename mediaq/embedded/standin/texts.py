@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from attrs import frozen
@@ -93,12 +94,17 @@ class Span:
 
 
 class Reader:
-    """Holds the two models that take a while to load: py3langid's and VADER's."""
+    """Holds py3langid's model and VADER's lexicon, which take a while to load, from their first use on."""
 
-    def __init__(self) -> None:
-        self._identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
-        self._identifier.set_languages(set(LANGUAGES) & set(self._identifier.labels))
-        self._moods = SentimentIntensityAnalyzer()
+    @cached_property
+    def _identifier(self) -> LanguageIdentifier:
+        identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+        identifier.set_languages(set(LANGUAGES) & set(identifier.labels))
+        return identifier
+
+    @cached_property
+    def _moods(self) -> SentimentIntensityAnalyzer:
+        return SentimentIntensityAnalyzer()
 
     def languages(self, text: str) -> list[tuple[str, float]]:
         """Return the likely languages and their probabilities, best first (py3langid)."""

@@ -13,6 +13,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 
+JSON_NAMES: dict[type, str] = {
+    str: "String",
+    bool: "Boolean",
+    int: "Integer",
+    float: "Number",
+    list: "JSONArray",
+    dict: "JSONObject",
+}
+
+
 @frozen
 class Member:
     """What one member of a request must be like.
@@ -36,6 +46,11 @@ class Member:
     pattern: str | None = None
     choices: tuple[str, ...] = ()
     secret: bool = False
+
+
+def json_name(kind: type) -> str:
+    """Return what AWS's messages call the JSON type that is read as a Python type."""
+    return JSON_NAMES.get(kind, "Null")
 
 
 def check(body: dict[str, Any], members: Iterable[Member], *, code: str = "ValidationException") -> None:
@@ -77,8 +92,9 @@ def _check_type(value: object, member: Member) -> None:
     kinds = member.kind if isinstance(member.kind, tuple) else (member.kind,)
     # In Python true is an int; in JSON it is no number.
     if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-        wanted = " or ".join(kind.__name__ for kind in kinds)
-        raise serialization_error(f"{_camel(member.path)} must be of type {wanted}")
+        raise serialization_error(
+            f"{_camel(member.path)}: expected type: {json_name(kinds[0])}, found: {json_name(type(value))}"
+        )
 
 
 def _broken(value: Any, member: Member) -> Iterator[str]:

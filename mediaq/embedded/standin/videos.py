@@ -69,7 +69,7 @@ def watch(file: io.BufferedIOBase) -> tuple[Film, list[dict[str, Any]]]:
         BadVideo: It is damaged, no H.264 in MP4 or MOV, or too long.
     """
     try:
-        with av.open(file, mode="r") as container:
+        with av.open(file, mode="r", metadata_errors="replace") as container:
             film = _probe(container)
             return film, list(_labels(container, film))
     except (av.error.FFmpegError, ValueError) as error:

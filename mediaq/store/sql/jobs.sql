@@ -118,7 +118,7 @@ returning *;
 
 -- name: count_death!
 -- Guarantees: a death before the start counts too, so that no job is pushed for ever.
-update jobs set deaths = deaths + 1 where id = :id and fence = :fence and status = 'waiting';
+update jobs set deaths = deaths + 1 where id = :id and fence = :fence and status in ('waiting', 'delayed');
 
 -- name: close_job$
 -- Guarantees: closes a job whose end is known from elsewhere, unless someone started it meanwhile.

@@ -57,18 +57,18 @@ set vector = excluded.vector, metadata = excluded.metadata, created_at = now();
 update operation_runs set provider_id = :provider_id where id = :id;
 
 -- name: fail_run!
--- Guarantees: a call that was answered by an error is not in the ledger, and its token starts a new record.
+-- Guarantees: a call that was answered by an error is not in the ledger, and its token starts a new record; one
+-- whose answer was lost, or that started what the provider may still be running, stays as possibly billed.
 with run as (
     update operation_runs
-    set state = :state, error = :error, finished_at = now(),
-        token = case when :state = 'failed' then null else token end
+    set state = case when :state = 'failed' and provider_id is not null then 'unanswered' else :state end,
+        error = :error,
+        finished_at = now(),
+        token = case when :state = 'failed' and provider_id is null then null else token end
     where id = :id
-    returning id)
-delete from cost_entries where run_id in (select id from run) and certainty = 'possibly_billed';
-
--- name: lose_run!
--- Guarantees: a call whose answer was lost stays in the ledger as possibly billed.
-update operation_runs set state = 'unanswered', error = :error, finished_at = now() where id = :id;
+    returning id, state)
+delete from cost_entries
+where run_id in (select id from run where state <> 'unanswered') and certainty = 'possibly_billed';
 
 -- name: known_outcomes
 -- Guarantees: what is on record for good: results, and calls that the provider will never accept.

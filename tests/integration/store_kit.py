@@ -1,0 +1,59 @@
+"""Jobs to put into a store, and what became of them."""
+
+import uuid
+from decimal import Decimal
+from typing import Any
+
+import attrs
+
+from mediaq.model import Charge, Job, JobStatus, NewJob
+from mediaq.store import jobs
+from mediaq.store.jobs import Ending
+from mediaq.store.pool import Store
+
+CHARGE = Charge("rekognition.image", Decimal(1), "image", Decimal("0.001"), "2026-09")
+OPERATIONS = ("detectLabels", "detectText")
+JOB = NewJob(
+    id="",
+    type="image-processing",
+    user_id="ann",
+    media_item_id="photo",
+    cost_center="team-a",
+    request={"mediaItemId": "photo", "s3Key": "a.jpg", "operations": {"detectLabels": True}},
+    operations=OPERATIONS,
+    max_attempts=3,
+)
+
+
+async def accepted(store: Store, **changes: Any) -> Job:
+    """Put a new job on record."""
+    job, is_new = await jobs.accept(store, attrs.evolve(JOB, **{"id": uuid.uuid4().hex, **changes}))
+    assert is_new
+    return job
+
+
+async def started(store: Store, job: Job | None = None, owner: str = "worker", lease: float = 60) -> Job:
+    """Start an attempt at a job, by default at a new one."""
+    running = await jobs.start(store, (job or await accepted(store)).id, owner, lease)
+    assert running is not None
+    return running
+
+
+async def look(store: Store, job: Job) -> Job:
+    """Read a job back."""
+    found = await jobs.find(store, job.id)
+    assert found is not None
+    return found
+
+
+def completed(**metadata: Any) -> Ending:
+    return Ending(JobStatus.COMPLETED, {"labels": []}, metadata=metadata)
+
+
+def failed(reason: str = "no such object") -> Ending:
+    return Ending(JobStatus.FAILED, {}, reason=reason, trace=f"Traceback: {reason}")
+
+
+async def media_item(store: Store, item: str = "photo") -> dict[str, Any]:
+    [row] = await store.pool.fetch("select * from media_items where id = $1", item)
+    return dict(row)

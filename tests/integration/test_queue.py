@@ -1,0 +1,312 @@
+"""RQ's queues from asyncio, beside stock RQ 3.0 on a real server."""
+
+import asyncio
+import time
+from datetime import UTC, datetime, timedelta
+
+import attrs
+import foreign
+import pytest
+from queue_kit import JOB, NAME, Worker, work
+from redis import Redis
+from rq import Queue as RQQueue
+from rq.executions import Execution, ExecutionRegistry
+from rq.intermediate_queue import IntermediateQueue
+from rq.job import Job as RQJob
+from rq.registry import FailedJobRegistry, FinishedJobRegistry, ScheduledJobRegistry, StartedJobRegistry
+from rq.repeat import Repeat
+
+from mediaq.queue.queue import Counts, Queue, Seen
+from mediaq.reconciler import DEATHS
+
+pytest_plugins = ["queue_fixtures"]
+
+
+async def look(queue: Queue, job_id: str = JOB.id) -> Seen:
+    [seen] = await queue.look([job_id])
+    return seen
+
+
+def begin(sync: Redis, job_id: str = JOB.id, *, ttl: int = 90) -> Execution:
+    """Start a job as a stock worker does that then says no more; below 0, `ttl` is how long it is dead."""
+    job = RQJob.fetch(job_id, connection=sync)
+    with sync.pipeline() as pipe:
+        pipe.lrem(f"rq:queue:{NAME}", 1, job_id)
+        execution = Execution.create(job, ttl=max(ttl, 90), pipeline=pipe, worker_name="stock")
+        job.prepare_for_execution("stock", pipeline=pipe)
+        pipe.execute()
+    if ttl <= 0:
+        died = time.time() + ttl
+        sync.zadd(f"rq:wip:{NAME}", {execution.composite_key: died})
+        sync.zadd(f"rq:executions:{job_id}", {execution.id: died + 60})
+    return execution
+
+
+def keys_of(sync: Redis, job_id: str) -> list[bytes]:
+    return list(sync.scan_iter(f"*{job_id}*"))
+
+
+# Push
+
+
+async def test_a_pushed_job_is_one_that_stock_rq_reads(queue: Queue, sync: Redis) -> None:
+    before = datetime.now(UTC)
+    assert await queue.push(JOB)
+    job = RQJob.fetch(JOB.id, connection=sync)
+    assert (job.func_name, job.args, job.kwargs, job.instance) == (JOB.function, JOB.args, {}, None)
+    assert (job.description, job.origin, job.get_status()) == ("process-image", NAME, "queued")
+    assert (job.timeout, job.result_ttl, job.failure_ttl, job.ttl) == (300, 3600, 86400, None)
+    assert (job.retries_left, job.retry_intervals, job.meta) == (2, [2, 4], JOB.meta)
+    assert job.created_at is not None
+    assert job.enqueued_at is not None
+    assert before - timedelta(seconds=1) < job.created_at <= job.enqueued_at
+    assert (job.started_at, job.ended_at, job.worker_name, job.group_id) == (None, None, None, None)
+    assert sync.ttl(job.key) == -1
+
+
+async def test_a_pushed_job_is_in_its_queue_for_stock_tools(queue: Queue, sync: Redis) -> None:
+    await queue.push(JOB)
+    await queue.push(attrs.evolve(JOB, id="job-2"))
+    [found] = RQQueue.all(connection=sync)
+    assert (found.name, found.job_ids) == (NAME, ["job-1", "job-2"])
+
+
+async def test_a_pushed_job_has_the_fields_of_one_that_stock_rq_enqueued(queue: Queue, rq: RQQueue) -> None:
+    await queue.push(attrs.evolve(JOB, retries_left=0, retry_intervals=()))
+    rq.enqueue("foreign.shout", "hé", job_id="stock", result_ttl=1, failure_ttl=1, meta={"a": 1})
+    ours, theirs = (rq.connection.hkeys(f"rq:job:{job_id}") for job_id in (JOB.id, "stock"))
+    assert set(ours) - set(theirs) == {b"retries_left", b"retry_intervals"}
+    assert set(theirs) - set(ours) == set()
+
+
+async def test_stock_rq_runs_a_pushed_job(queue: Queue, sync: Redis) -> None:
+    await queue.push(JOB)
+    await queue.push(attrs.evolve(JOB, id="job-2", function="foreign.describe", args=()))
+    work(sync)
+    shouted, described = (RQJob.fetch(job_id, connection=sync) for job_id in ("job-1", "job-2"))
+    assert shouted.return_value() == "HÉ"
+    assert described.return_value() == {"id": "job-2", "meta": JOB.meta, "timeout": 300}
+    assert await queue.counts() == Counts(waiting=0, active=0, completed=2, failed=0, delayed=0)
+
+
+async def test_stock_rq_delays_a_pushed_job_that_fails_by_its_first_interval(
+    queue: Queue, sync: Redis
+) -> None:
+    await queue.push(attrs.evolve(JOB, function="foreign.fail", args=(), retry_intervals=(20, 40)))
+    work(sync)
+    due = ScheduledJobRegistry(NAME, connection=sync).get_scheduled_time(JOB.id)
+    assert timedelta(seconds=15) < due - datetime.now(UTC) < timedelta(seconds=21)
+
+
+async def test_a_job_that_is_pushed_twice_is_there_once(queue: Queue, rq: RQQueue) -> None:
+    pushed = await asyncio.gather(*(queue.push(JOB) for _ in range(5)))
+    assert sorted(pushed) == [False] * 4 + [True]
+    assert rq.job_ids == [JOB.id]
+
+
+async def test_a_job_that_a_living_worker_runs_is_not_pushed(queue: Queue, sync: Redis, rq: RQQueue) -> None:
+    await queue.push(JOB)
+    begin(sync, ttl=30)
+    assert not await queue.push(JOB)
+    assert rq.job_ids == []
+    assert (await look(queue)).running
+
+
+async def test_a_job_that_is_scheduled_is_not_pushed(queue: Queue, rq: RQQueue) -> None:
+    rq.enqueue_in(timedelta(hours=1), foreign.shout, "a", job_id=JOB.id)
+    assert not await queue.push(JOB)
+    assert rq.job_ids == []
+
+
+async def test_a_job_that_waits_for_another_is_not_pushed(queue: Queue, rq: RQQueue) -> None:
+    first = rq.enqueue(foreign.shout, "a")
+    rq.enqueue(foreign.shout, "a", job_id=JOB.id, depends_on=first)
+    assert not await queue.push(JOB)
+    assert rq.job_ids == [first.id]
+
+
+async def test_a_job_that_a_stock_worker_is_about_to_start_is_not_pushed(
+    queue: Queue, sync: Redis, rq: RQQueue
+) -> None:
+    await queue.push(JOB)
+    RQQueue.dequeue_any([rq], None, connection=sync)
+    assert (rq.job_ids, sync.lrange(rq.intermediate_queue_key, 0, -1)) == ([], [b"job-1"])
+    assert (await look(queue)).listed
+    assert not await queue.push(JOB)
+
+
+async def test_a_job_that_a_stock_worker_popped_and_lost_is_pushed(
+    queue: Queue, sync: Redis, rq: RQQueue
+) -> None:
+    await queue.push(JOB)
+    sync.lpop(rq.key)
+    assert not (await look(queue)).listed
+    assert await queue.push(JOB)
+    assert rq.job_ids == [JOB.id]
+
+
+async def test_jobs_of_an_emptied_redis_are_pushed(queue: Queue, sync: Redis, rq: RQQueue) -> None:
+    await queue.push(JOB)
+    sync.flushall()
+    assert await queue.push(JOB)
+    assert rq.job_ids == [JOB.id]
+
+
+@pytest.mark.parametrize("dead_for", [1, 3600])
+async def test_a_job_whose_worker_died_is_pushed_and_leaves_no_dead_entries(
+    queue: Queue, sync: Redis, rq: RQQueue, dead_for: int
+) -> None:
+    await queue.push(JOB)
+    execution = begin(sync, ttl=-dead_for)
+    assert not (await look(queue)).running
+    assert await queue.push(JOB)
+    assert rq.job_ids == [JOB.id]
+    assert StartedJobRegistry(NAME, connection=sync).get_job_ids(cleanup=False) == []
+    assert not sync.exists(execution.key, ExecutionRegistry(JOB.id, connection=sync).key)
+    work(sync)
+    assert RQJob.fetch(JOB.id, connection=sync).return_value() == "HÉ"
+
+
+@pytest.mark.parametrize("function", ["foreign.shout", "foreign.fail"])
+async def test_a_job_that_ended_is_pushed_anew_and_forgets_how_it_ended(
+    queue: Queue, sync: Redis, rq: RQQueue, function: str
+) -> None:
+    args = ("a",) if function == "foreign.shout" else ()
+    job = attrs.evolve(JOB, function=function, args=args, retries_left=0, retry_intervals=())
+    await queue.push(job)
+    work(sync)
+    assert await queue.push(job)
+    assert await queue.counts() == Counts(waiting=1, active=0, completed=0, failed=0, delayed=0)
+    again = rq.fetch_job(JOB.id)
+    assert again is not None
+    assert (again.ended_at, again.worker_name, again.results()) == (None, None, [])
+    assert sync.ttl(again.key) == -1
+
+
+# Counts
+
+
+async def test_jobs_are_counted_by_where_they_are(queue: Queue, sync: Redis, rq: RQQueue) -> None:
+    rq.enqueue(foreign.shout, "a")
+    rq.enqueue(foreign.fail)
+    work(sync)
+    first = rq.enqueue(foreign.shout, "a", job_id="first")
+    rq.enqueue(foreign.shout, "a", depends_on=first)
+    rq.enqueue_in(timedelta(hours=1), foreign.shout, "a")
+    rq.enqueue(foreign.shout, "a")
+    begin(sync, "first")
+    assert await queue.counts() == Counts(waiting=1, active=1, completed=1, failed=1, delayed=2)
+
+
+async def test_what_has_expired_does_not_count_and_what_is_kept_for_ever_does(
+    queue: Queue, sync: Redis
+) -> None:
+    past, inf = time.time() - 1, float("inf")
+    sync.zadd(f"rq:wip:{NAME}", {"a:1": past})
+    sync.zadd(f"rq:finished:{NAME}", {"a": past, "b": inf})
+    sync.zadd(f"rq:failed:{NAME}", {"c": past, "d": -1, "e": -1})
+    assert await queue.counts() == Counts(waiting=0, active=0, completed=1, failed=2, delayed=0)
+
+
+# Look
+
+
+async def test_looking_tells_what_redis_knows_of_each_job(queue: Queue, sync: Redis) -> None:
+    await queue.push(JOB)
+    waiting, unknown = await queue.look([JOB.id, "unknown"])
+    assert attrs.evolve(waiting, enqueued_at=None) == Seen("queued", True, False, None, None)
+    assert waiting.enqueued_at == RQJob.fetch(JOB.id, connection=sync).enqueued_at
+    assert unknown == Seen(None, False, False, None, None)
+    work(sync)
+    done = await look(queue)
+    assert (done.status, done.listed, done.error) == ("finished", False, None)
+
+
+async def test_looking_at_a_failed_job_gives_the_last_line_of_its_error(
+    queue: Queue, sync: Redis, rq: RQQueue
+) -> None:
+    rq.enqueue(foreign.fail, job_id=JOB.id)
+    work(sync)
+    seen = await look(queue)
+    assert (seen.status, seen.error) == ("failed", "LookupError: no such object")
+
+
+async def test_an_error_that_rq_writes_when_it_finds_an_abandoned_job_is_known_as_a_death(
+    queue: Queue, sync: Redis
+) -> None:
+    await queue.push(attrs.evolve(JOB, retries_left=0, retry_intervals=()))
+    begin(sync, ttl=-1)
+    StartedJobRegistry(NAME, connection=sync).cleanup()
+    seen = await look(queue)
+    assert (seen.status, any(death in str(seen.error) for death in DEATHS)) == ("failed", True)
+
+
+async def test_an_error_that_rq_writes_when_a_job_was_never_started_is_known_as_a_death(
+    queue: Queue, sync: Redis, rq: RQQueue
+) -> None:
+    await queue.push(attrs.evolve(JOB, retries_left=0, retry_intervals=()))
+    RQQueue.dequeue_any([rq], None, connection=sync)
+    stuck = IntermediateQueue(rq.key, connection=sync)
+    sync.set(stuck.get_first_seen_key(JOB.id), time.time() - 61)
+    stuck.cleanup(Worker([NAME], connection=sync), rq)
+    seen = await look(queue)
+    assert (seen.status, any(death in str(seen.error) for death in DEATHS)) == ("failed", True)
+
+
+# Trim
+
+
+def finish(sync: Redis, job_id: str, *, ended: int, ttl: int = 3600) -> None:
+    """Put a finished job there that ended so many seconds ago."""
+    job = RQJob.create("foreign.shout", args=("a",), id=job_id, connection=sync, origin=NAME, result_ttl=ttl)
+    job.ended_at = datetime.now(UTC) - timedelta(seconds=ended)
+    with sync.pipeline() as pipe:
+        job.save(pipeline=pipe)
+        job._handle_success(ttl, pipeline=pipe)
+        pipe.execute()
+    sync.sadd(f"rq:job:{job_id}:dependents", "other")
+
+
+async def test_the_newest_stay_by_when_they_ended_whatever_their_time_to_live(
+    queue: Queue, sync: Redis
+) -> None:
+    for job_id, ended, ttl in (("old", 40, -1), ("older", 50, 9000), ("new", 10, 60), ("newer", 5, 120)):
+        finish(sync, job_id, ended=ended, ttl=ttl)
+    assert await queue.trim(2) == 2
+    assert set(FinishedJobRegistry(NAME, connection=sync).get_job_ids()) == {"new", "newer"}
+    assert keys_of(sync, "old") == []
+    assert RQJob.fetch("newer", connection=sync).return_value() is None
+    assert await queue.trim(2) == 0
+
+
+async def test_what_is_gone_already_is_trimmed_first(queue: Queue, sync: Redis) -> None:
+    finish(sync, "kept", ended=50)
+    sync.zadd(f"rq:finished:{NAME}", {"gone": time.time() + 9000})
+    assert await queue.trim(1) == 1
+    assert FinishedJobRegistry(NAME, connection=sync).get_job_ids() == ["kept"]
+
+
+async def test_however_many_are_too_many_a_trim_takes_a_batch_and_never_the_newest(
+    queue: Queue, sync: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mediaq.queue.queue.TRIM_BATCH", 3)
+    for age in range(10):
+        finish(sync, f"aged-{age}", ended=age, ttl=1000 if age < 2 else 2000 + age)
+    assert [await queue.trim(2) for _ in range(4)] == [3, 3, 2, 0]
+    assert set(FinishedJobRegistry(NAME, connection=sync).get_job_ids()) == {"aged-0", "aged-1"}
+
+
+async def test_trimming_forgets_entries_that_have_expired(queue: Queue, sync: Redis) -> None:
+    for name in ("finished", "failed"):
+        sync.zadd(f"rq:{name}:{NAME}", {"past": time.time() - 1, "kept": time.time() + 60})
+    await queue.trim(10)
+    assert FinishedJobRegistry(NAME, connection=sync).get_job_ids(cleanup=False) == ["kept"]
+    assert FailedJobRegistry(NAME, connection=sync).get_job_ids(cleanup=False) == ["kept"]
+
+
+async def test_a_job_that_is_to_run_again_is_not_forgotten(queue: Queue, sync: Redis, rq: RQQueue) -> None:
+    rq.enqueue(foreign.shout, "a", job_id=JOB.id, repeat=Repeat(times=1, interval=60))
+    work(sync)
+    assert FinishedJobRegistry(NAME, connection=sync).get_job_ids() == [JOB.id]
+    assert await queue.trim(0) == 1
+    assert RQJob.fetch(JOB.id, connection=sync).get_status() == "scheduled"
