@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
+import re
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 import attrs
 import typed_settings as ts
@@ -26,6 +27,10 @@ def _number(value: Any, *, kind: Callable[[Any], Any], least: float, most: float
     if isinstance(value, bool):
         raise TypeError("a number is wanted")
     number = kind(value)
+    if not math.isfinite(number):
+        raise ValueError("a finite number is wanted")
+    if kind is int and isinstance(value, float) and number != value:
+        raise ValueError("a whole number is wanted")
     if not least <= number <= most:
         raise ValueError(
             f"must be at least {least:g}" + (f" and at most {most:g}" if most < float("inf") else "")
@@ -49,14 +54,34 @@ def number(default: float, text: str, *, least: float = 0, most: float = float("
     )
 
 
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError("a text is wanted")
+    return value
+
+
 def text(default: str, text: str) -> Any:
     """Declares a setting that is a piece of text."""
+    return field(default=default, converter=_text, metadata={"help": text})
+
+
+def address(default: str, text: str) -> Any:
+    """Declares a setting that is a URL, whose password is never shown."""
+    return field(default=default, converter=_text, repr=lambda url: repr(mask(url)), metadata={"help": text})
+
+
+def choice(default: str, text: str) -> Any:
+    """Declares a setting that is one of the words of its type."""
     return field(default=default, metadata={"help": text})
+
+
+def _secret(value: Any) -> ts.types.SecretStr:
+    return ts.types.SecretStr(_text(value))
 
 
 def secret(text: str) -> Any:
     """Declares a setting that is never shown, empty by default."""
-    return field(default=ts.types.SecretStr(""), converter=ts.types.SecretStr, metadata={"help": text})
+    return field(default=ts.types.SecretStr(""), converter=_secret, metadata={"help": text})
 
 
 @frozen
@@ -85,7 +110,7 @@ class Auth:
 class Redis:
     """The Redis or Valkey server that holds the queues."""
 
-    url: str = text("redis://127.0.0.1:6379/0", "Redis or Valkey; REDIS_URL in the environment wins.")
+    url: str = address("redis://127.0.0.1:6379/0", "Redis or Valkey; REDIS_URL in the environment wins.")
     timeout: float = number(5.0, "Seconds the service waits for Redis before it answers 503.", least=0.001)
 
 
@@ -93,7 +118,9 @@ class Redis:
 class Database:
     """The Postgres server that keeps the record."""
 
-    url: str = text("postgresql://127.0.0.1:5432/mediaq", "Postgres; DATABASE_URL in the environment wins.")
+    url: str = address(
+        "postgresql://127.0.0.1:5432/mediaq", "Postgres; DATABASE_URL in the environment wins."
+    )
     pool_size: int = whole(10, "Connections a process keeps at most.")
     timeout: float = number(5.0, "Seconds to wait for a connection or a statement.", least=0.001)
 
@@ -136,7 +163,7 @@ class Video:
 class Embedding:
     """How embeddings are made."""
 
-    provider: Literal["bedrock", "openai"] = text(
+    provider: Literal["bedrock", "openai"] = choice(
         "bedrock", "Who embeds text: bedrock or openai. Images go to bedrock."
     )
     text_model: str = text("amazon.titan-embed-text-v2:0", "Bedrock's model for text.")
@@ -173,8 +200,10 @@ class Upkeep:
 class Logs:
     """What is logged and how."""
 
-    level: Literal["TRACE", "DEBUG", "INFO", "WARNING", "ERROR"] = text("INFO", "Least level that is logged.")
-    format: Literal["auto", "human", "json"] = text(
+    level: Literal["TRACE", "DEBUG", "INFO", "WARNING", "ERROR"] = choice(
+        "INFO", "Least level that is logged."
+    )
+    format: Literal["auto", "human", "json"] = choice(
         "auto", "human, json, or auto: human on a terminal, else json."
     )
 
@@ -183,14 +212,17 @@ ATTEMPTS = "Attempts a job has."
 BACKOFF = "Seconds before the second attempt; doubles with each further one."
 TIMEOUT = "Seconds one attempt may take."
 KEEP_COUNT = "Completed jobs that stay in Redis at most."
+DAY = 86400
+# Waits double: after more attempts they would be longer than calendars are.
+MOST_ATTEMPTS = 20
 
 
 @frozen
 class Queue:
     """One job type: how often, how long, and how long Redis remembers."""
 
-    attempts: int = whole(3, ATTEMPTS)
-    backoff: float = number(2.0, BACKOFF)
+    attempts: int = whole(3, ATTEMPTS, most=MOST_ATTEMPTS)
+    backoff: float = number(2.0, BACKOFF, most=DAY)
     jitter: float = number(0.0, "Share by which a wait is lengthened at random, 0 to 1.", most=1)
     timeout: int = whole(300, TIMEOUT)
     keep_completed: int = whole(3600, "Seconds a completed job stays in Redis.")
@@ -203,7 +235,7 @@ class Queue:
 class VideoQueue(Queue):
     """The defaults of video-processing."""
 
-    backoff: float = number(5.0, BACKOFF)
+    backoff: float = number(5.0, BACKOFF, most=DAY)
     timeout: int = whole(14400, TIMEOUT)
     keep_completed_count: int = whole(50, KEEP_COUNT)
 
@@ -212,7 +244,7 @@ class VideoQueue(Queue):
 class TextQueue(Queue):
     """The defaults of text-analysis."""
 
-    backoff: float = number(1.0, BACKOFF)
+    backoff: float = number(1.0, BACKOFF, most=DAY)
     keep_completed_count: int = whole(200, KEEP_COUNT)
 
 
@@ -220,8 +252,8 @@ class TextQueue(Queue):
 class EmbeddingQueue(Queue):
     """The defaults of embedding-generation."""
 
-    attempts: int = whole(5, ATTEMPTS)
-    backoff: float = number(3.0, BACKOFF)
+    attempts: int = whole(5, ATTEMPTS, most=MOST_ATTEMPTS)
+    backoff: float = number(3.0, BACKOFF, most=DAY)
     keep_completed_count: int = whole(500, KEEP_COUNT)
 
 
@@ -268,15 +300,16 @@ def load_settings(path: Path | None = None) -> Settings:
         SettingsError: A key is unknown, a value is bad, or a named file is missing or not TOML.
     """
     source = path or _find_file()
-    files = ts.FileLoader({"*": ts.TomlFormat(section=None)}, files=[source] if source else [])
+    # The exclamation mark makes a missing file an error.
+    files = ts.FileLoader({"*": ts.TomlFormat(section=None)}, files=[f"!{source}"] if source else [])
     environment = ts.EnvLoader(PREFIX, nested_delimiter="__")
     try:
         settings = ts.load_settings(Settings, [files, _SharedNames(), environment])
     except ts.exceptions.InvalidSettingsError as errors:
         raise SettingsError("; ".join(_explain(error) for error in errors.exceptions)) from None
-    except ts.exceptions.TsError as error:
+    except (ts.exceptions.TsError, OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{source}: {error}") from None
-    _refuse_unknown_variables(environment)
+    _refuse_unknown_variables()
     return settings
 
 
@@ -305,16 +338,24 @@ class _SharedNames:
         )
 
 
-def _refuse_unknown_variables(environment: ts.EnvLoader) -> None:
-    known = {environment.get_envvar(option) for option in ts.cls_utils.deep_options(Settings)}
+def _refuse_unknown_variables() -> None:
+    known = {_variable(key) for key, _, _ in shown(Settings())}
     for name in os.environ:
         if name.startswith(PREFIX) and name not in known | NOT_SETTINGS:
             raise SettingsError(f"environment variable {name}: there is no such setting")
 
 
 def _explain(error: BaseException) -> str:
-    cause = error.__context__ or error.__cause__
-    return f"{error}" if cause is None else f"{error} ({cause})"
+    # typed-settings names the option, and the file that it is from; a variable it does not name.
+    return re.sub(r"option '([\w.]+)' from loader EnvLoader", _name_variable, str(error))
+
+
+def _name_variable(found: re.Match[str]) -> str:
+    return f"option '{found[1]}' from environment variable {_variable(found[1])}"
+
+
+def _variable(key: str) -> str:
+    return PREFIX + key.upper().replace(".", "__").replace("-", "_")
 
 
 def shown(settings: Settings) -> Iterator[tuple[str, str, str]]:
@@ -332,10 +373,12 @@ def _entries(table: Any, above: str) -> Iterator[tuple[str, str, str]]:
             yield f"{above}{attribute.name}", mask(value), attribute.metadata["help"]
 
 
+# In the part before the host, or as a parameter.
+PASSWORD = re.compile(r"(//[^/?#:@]*:)[^/?#]*(?=@)|([?&]password=)[^&#]*")
+
+
 def mask(value: Any) -> str:
     """Returns a value as text, with a secret or a URL's password replaced by stars."""
     if isinstance(value, ts.types.SecretStr):
         return "***" if value else ""
-    if isinstance(value, str) and (password := urlsplit(value).password):
-        return value.replace(f":{password}@", ":***@")
-    return str(value)
+    return PASSWORD.sub(lambda found: f"{found[1] or found[2]}***", str(value))

@@ -44,8 +44,8 @@ async def upkeep(resources: Resources) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        # Asked to stop, not cancelled: a pass ends by itself within the servers' timeouts, and Python 3.11 may
-        # lose a cancellation that meets the end of a timeout.
+        # Asked to stop, not cancelled: a pass ends by itself within the servers' timeouts, and Python 3.11
+        # may lose a cancellation that meets the end of a timeout.
         stop.set()
         await asyncio.gather(*loops)
         with suppress(*AWAY):
@@ -60,7 +60,7 @@ async def _every(seconds: float, stop: asyncio.Event, what: str, act: Callable[[
         try:
             await act()
         except AWAY as error:
-            logger.warning("{} waits: {}", what, error or type(error).__name__)
+            logger.warning("{} waits: {}", what, str(error) or type(error).__name__)
         except Exception:  # noqa: BLE001 - a fault in one pass must not end those to come
             logger.exception("{} failed", what)
         with suppress(TimeoutError):

@@ -1,6 +1,7 @@
 """Fixtures: mediaq itself on the real servers: settings, resources, the service over HTTP, stock RQ's worker."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -9,7 +10,7 @@ import httpx
 import jwt
 import pytest
 import uvicorn
-from attrs import evolve, frozen
+from attrs import frozen
 from redis import Redis
 from rq import SimpleWorker
 from rq.timeouts import TimerDeathPenalty
@@ -76,6 +77,12 @@ class StandIn:
 
 
 @pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has operations give up after one try, where this comes before the settings."""
+    monkeypatch.setenv("MEDIAQ_AWS__PROVIDER_PATIENCE", "0")
+
+
+@pytest.fixture
 def settings(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Any,
@@ -94,7 +101,7 @@ def settings(
         "MEDIAQ_AWS__BUCKET": bucket,
         "MEDIAQ_AWS__FIRST_POLL": "0.05",
         "MEDIAQ_AWS__FIRST_WAIT": "0.01",
-        "MEDIAQ_AWS__PROVIDER_PATIENCE": "0.3",
+        "MEDIAQ_AWS__PROVIDER_PATIENCE": os.environ.get("MEDIAQ_AWS__PROVIDER_PATIENCE", "20"),
         "MEDIAQ_UPKEEP__INTERVAL": "0.2",
         "MEDIAQ_QUEUES__IMAGE_PROCESSING__BACKOFF": "1",
         "MEDIAQ_EMBEDDING__OPENAI_URL": f"{aws_env['AWS_ENDPOINT_URL']}/v1",
@@ -146,7 +153,7 @@ class Api:
     async def run(self, job_type: str, body: Any) -> dict[str, Any]:
         """Posts a job, has stock RQ's worker run what waits, and returns the job."""
         job_id = await self.accept(job_type, body)
-        await work(self.settings, job_type)
+        await work(self.settings, job_type, most=1)
         return await self.job(job_type, job_id)
 
 
@@ -186,16 +193,11 @@ class _ThreadWorker(SimpleWorker):
         pass
 
 
-async def work(settings: Settings, *queues: str) -> None:
-    """Has stock RQ's worker run what waits in the queues."""
+async def work(settings: Settings, *queues: str, most: int | None = None) -> None:
+    """Has stock RQ's worker run what waits in the queues, `most` jobs at most."""
 
     def run() -> None:
         with Redis.from_url(settings.redis.url) as redis:
-            _ThreadWorker(list(queues or PIPELINES), connection=redis).work(burst=True)
+            _ThreadWorker(list(queues or PIPELINES), connection=redis).work(burst=True, max_jobs=most)
 
     await asyncio.to_thread(run)
-
-
-def impatient(settings: Settings, **changes: Any) -> Settings:
-    """Settings with changes in their section `aws`."""
-    return evolve(settings, aws=evolve(settings.aws, **changes))

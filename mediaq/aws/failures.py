@@ -64,7 +64,7 @@ def classify(error: Exception, service: str) -> ProviderError:
         case _ if isinstance(error, NEVER_SENT):
             return TryAgain(f"{name} cannot be reached: {error}", code)
         case _:
-            return Unanswered(f"{name} gave no answer: {error or code}", code)
+            return Unanswered(f"{name} gave no answer: {str(error) or code}", code)
 
 
 def _of_answer(error: exceptions.ClientError, name: str) -> ProviderError:

@@ -1,6 +1,7 @@
 """What a data folder keeps between starts besides the servers' data: secrets, and the ports once chosen."""
 
 import json
+import os
 import secrets
 from pathlib import Path
 
@@ -65,9 +66,12 @@ def keep_ports(data: Path, *, api: int | None) -> Ports:
 
 
 def write_privately(file: Path, text: str) -> None:
-    """Replace a file at once by one that only its owner can read."""
+    """Replace a file at once by one that only its owner can read; a power cut leaves the one or the other."""
     draft = file.with_name(f"{file.name}.draft")
     draft.unlink(missing_ok=True)
     draft.touch(mode=0o600)
-    draft.write_text(text)
+    with draft.open("w") as target:
+        target.write(text)
+        target.flush()
+        os.fsync(target.fileno())
     draft.rename(file)

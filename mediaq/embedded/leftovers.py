@@ -96,7 +96,7 @@ def alive(process: psutil.Process) -> bool:
 def _recorded(folder: Path) -> dict[psutil.Process, signal.Signals]:
     try:
         children = [Started(**entry) for entry in json.loads((folder / _RECORD).read_text())]
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError):  # a power cut may leave it empty; nothing runs after one
         return {}
     return {
         process: signal.Signals(child.stop_signal)

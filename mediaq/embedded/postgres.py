@@ -18,11 +18,14 @@ from pathlib import Path
 import asyncpg
 
 from mediaq.embedded.binaries import UnsafeCopyError, installed_tree, reachable_tree
+from mediaq.embedded.leftovers import MARK
 from mediaq.embedded.processes import Process
 
 _PASSWORD_VARIABLE = "POSTGRES_PASSWORD"  # noqa: S105 - the variable's name, not a password
 THROWAWAY = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
 _ADMIN = "postgres"
+# The server gets no other variables: those of root are no business of the user it runs as.
+_PASSED_ON = {"PATH", "LANG", "LC_ALL", "TZ", MARK}
 
 
 def process(data: Path, *, port: int, password: str, database: str, settings: Sequence[str] = ()) -> Process:
@@ -73,10 +76,12 @@ def main() -> None:
     password = os.environ.pop(_PASSWORD_VARIABLE, "")
     if not password:
         parser.error(f"set {_PASSWORD_VARIABLE}: the password of a new cluster")
+    for name in os.environ.keys() - _PASSED_ON:
+        del os.environ[name]
     options.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
         programs, home, inherited = _enter(options.data.resolve())
-    except (UnsafeCopyError, PermissionError) as error:
+    except (UnsafeCopyError, OSError, KeyError) as error:
         sys.exit(f"Postgres cannot run here: {error}")
     cluster = home / "cluster"
     if not cluster.exists():
@@ -102,7 +107,8 @@ def _enter(data: Path) -> tuple[Path, Path, tuple[int, ...]]:
         keep this path alive in child processes.
 
     Raises:
-        PermissionError: That user cannot reach the data folder.
+        OSError: That user cannot reach the data folder, or this process may not become that user.
+        KeyError: There is no user `nobody`.
         UnsafeCopyError: It cannot reach the programs, and their copy cannot be trusted.
     """
     os.chdir("/")

@@ -148,7 +148,10 @@ class Child:
                 self._log,
             )
             await asyncio.sleep(pause)
-            running = await self._spawn()
+            try:
+                running = await self._spawn()
+            except ProcessFailedError as error:
+                logger.error("{}", error)
 
     def _failure(self, what: str) -> ProcessFailedError:
         lines = self._log.read_text(errors="replace").splitlines()[-_TAIL_LINES:]

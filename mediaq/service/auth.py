@@ -8,6 +8,7 @@ from typing import Any
 
 import jwt
 from attrs import frozen
+from loguru import logger
 from starlette.requests import Request
 
 from mediaq.service.problems import Problem, away
@@ -61,8 +62,6 @@ class Authenticator:
             raise _unauthorized("a token is needed: send the header Authorization: Bearer TOKEN")
         try:
             claims = await self._claims(token.strip())
-        except jwt.PyJWKClientConnectionError:
-            raise away("the server that publishes the tokens' keys") from None
         except jwt.ExpiredSignatureError:
             raise _unauthorized("the token has expired: get a new one") from None
         except jwt.PyJWTError as error:
@@ -76,7 +75,7 @@ class Authenticator:
         if algorithm == "HS256" and settings.secret:
             return self._decode(token, str(settings.secret), "HS256")
         if algorithm == "RS256" and self._published:
-            key = await asyncio.to_thread(self._published.get_signing_key_from_jwt, token)
+            key = await _fetch_key(self._published, token)
             return self._decode(token, key, "RS256")
         raise jwt.InvalidAlgorithmError(f"its algorithm {algorithm!r} is not accepted here")
 
@@ -98,6 +97,15 @@ class Authenticator:
         if not user_id or len(user_id) > LONGEST_USER_ID or "\0" in user_id:
             raise _unauthorized("the token's sub is not a usable user id")
         return Caller(user_id, admin=claims.get(self._settings.admin_claim) is True)
+
+
+async def _fetch_key(published: jwt.PyJWKClient, token: str) -> jwt.PyJWK:
+    try:
+        return await asyncio.to_thread(published.get_signing_key_from_jwt, token)
+    except (jwt.PyJWKClientConnectionError, OSError, ValueError) as error:
+        # ValueError: what it answers is no JSON.
+        logger.warning("the tokens' keys cannot be fetched: {}", error)
+        raise away("the server that publishes the tokens' keys") from None
 
 
 def _unauthorized(detail: str) -> Problem:

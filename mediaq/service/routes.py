@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 import uuid
 from http import HTTPStatus
 from typing import Any
@@ -27,6 +28,8 @@ from mediaq.service.problems import Problem
 from mediaq.store import jobs, operations
 
 LONGEST_KEY = 255
+# What RQ takes as a job's id.
+JOB_ID = re.compile("[A-Za-z0-9_-]+")
 
 
 async def post_job(request: Request) -> Response:
@@ -49,11 +52,10 @@ async def get_job(request: Request) -> Response:
     caller = await request.app.state.authenticator.caller(request)
     pipeline = _pipeline(request)
     resources: Resources = request.app.state.resources
-    job = await jobs.find(resources.store, request.path_params["job_id"])
+    job_id = request.path_params["job_id"]
+    job = await jobs.find(resources.store, job_id) if JOB_ID.fullmatch(job_id) else None
     if job is None or job.type != pipeline.queue:
-        raise Problem(
-            HTTPStatus.NOT_FOUND, f"there is no {pipeline.queue} job {request.path_params['job_id']}"
-        )
+        raise Problem(HTTPStatus.NOT_FOUND, f"there is no {pipeline.queue} job {job_id}")
     if not caller.may_see(job.user_id):
         raise Problem(HTTPStatus.FORBIDDEN, f"job {job.id} belongs to another user")
     return answer(show_job(job, await operations.costs(resources.store, job.id), caller))

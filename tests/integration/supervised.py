@@ -29,7 +29,7 @@ async def kill(folder: Path) -> None:
 
 
 async def until(check: Callable[[], bool]) -> None:
-    """Return when something that happens in another process has happened; fail after 20 seconds."""
-    async with asyncio.timeout(20):
+    """Return when something that happens in another process has happened; fail after 90 seconds."""
+    async with asyncio.timeout(90):
         while not check():  # noqa: ASYNC110 - there is no event to wait for
             await asyncio.sleep(0.02)

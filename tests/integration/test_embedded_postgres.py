@@ -61,6 +61,10 @@ def modes(folder: Path) -> dict[Path, tuple[int, int, int]]:
     return {path: (stat.st_mode, stat.st_uid, stat.st_gid) for path, stat in found.items()}
 
 
+def of_supervisor(folder: Path) -> list[psutil.Process]:
+    return [psutil.Process(pid) for pid in recorded(folder)]
+
+
 async def test_data_survives_a_kill_and_a_restart(tmp_path: Path, port: int, address: str) -> None:
     durable = postgres.process(tmp_path / "postgres", port=port, password=PASSWORD, database=DATABASE)
     before = modes(tmp_path)
@@ -95,13 +99,18 @@ async def test_a_password_is_asked_for(databases: Databases) -> None:
         await asyncpg.connect(postgres.url(port=databases.port, password="wrong"))
 
 
+def test_the_server_sees_no_variables_of_others(servers: Servers, postgres_url: str) -> None:
+    (server,) = (process for process in of_supervisor(servers.folder) if process.name() == "postgres")
+    assert "PATH" in server.environ()
+    assert not server.environ().keys() & {"POSTGRES_PASSWORD", "PYTHONUNBUFFERED", "PYTEST_VERSION"}
+
+
 @as_root
 def test_root_runs_it_as_nobody_though_the_parents_are_closed(servers: Servers, postgres_url: str) -> None:
     mode, uid, _ = modes(servers.folder)[servers.folder]
     assert (uid, mode & 0o077) == (0, 0)
-    nobody = pwd.getpwnam("nobody").pw_uid
-    users = {psutil.Process(pid).uids().effective for pid in recorded(servers.folder)}
-    assert nobody in users
+    (server,) = (process for process in of_supervisor(servers.folder) if process.name() == "postgres")
+    assert server.uids().effective == pwd.getpwnam("nobody").pw_uid
 
 
 @as_root

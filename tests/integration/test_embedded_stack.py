@@ -5,6 +5,8 @@ import json
 import signal
 import socket
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -25,12 +27,19 @@ def only_valkey(site: Site, info: StackInfo) -> list[list[Process]]:
     return [[process for process in processes(site, info)[0] if process.name == "valkey"]]
 
 
-async def start_up(data: Path) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
+@asynccontextmanager
+async def up(data: Path) -> AsyncIterator[asyncio.subprocess.Process]:
+    process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "mediaq.cli", "up", "--no-worker", "--data", str(data)),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        await process.communicate()
 
 
 async def test_stack_json_says_how_to_join_while_the_stack_runs(tmp_path: Path) -> None:
@@ -126,23 +135,21 @@ async def test_the_developers_own_aws_account_is_kept_out(
 
 
 async def test_up_runs_the_whole_stack_and_ctrl_c_ends_it(tmp_path: Path) -> None:
-    running = await start_up(tmp_path)
-    await until((tmp_path / "stack.json").exists)
-    info = StackInfo(**json.loads((tmp_path / "stack.json").read_text()))
-    pids = recorded(tmp_path)
-    async with httpx.AsyncClient() as client:
-        assert (await client.get(f"{info.api_url}/readyz")).is_success
+    async with up(tmp_path) as running:
+        await until((tmp_path / "stack.json").exists)
+        info = StackInfo(**json.loads((tmp_path / "stack.json").read_text()))
+        pids = recorded(tmp_path)
+        async with httpx.AsyncClient() as client:
+            assert (await client.get(f"{info.api_url}/readyz")).is_success
 
-    second = await start_up(tmp_path)
-    said, _ = await second.communicate()
-    assert second.returncode == 1
-    assert (
-        f"{tmp_path} is in use: a stack runs at {info.api_url} (process {running.pid}, since "
-        in said.decode()
-    )
+        async with up(tmp_path) as second:
+            said, _ = await second.communicate()
+        assert second.returncode == 1
+        what_runs = f"{tmp_path} is in use: a stack runs at {info.api_url} (process {running.pid}, since "
+        assert what_runs in said.decode()
 
-    running.send_signal(signal.SIGINT)
-    said, _ = await running.communicate()
+        running.send_signal(signal.SIGINT)
+        said, _ = await running.communicate()
     assert running.returncode == 0
     assert info.api_url in said.decode()
     assert not any(map(alive, pids))
@@ -150,11 +157,12 @@ async def test_up_runs_the_whole_stack_and_ctrl_c_ends_it(tmp_path: Path) -> Non
 
 
 async def test_sigterm_while_the_stack_starts_leaves_no_process(tmp_path: Path) -> None:
-    running = await start_up(tmp_path)
-    await until((tmp_path / "processes.json").exists)
-    await until(lambda: len(recorded(tmp_path)) > 0)
-    running.send_signal(signal.SIGTERM)
-    await running.communicate()
+    async with up(tmp_path) as running:
+        await until((tmp_path / "processes.json").exists)
+        running.send_signal(signal.SIGTERM)
+        await running.communicate()
     assert running.returncode == 0
-    assert not any(map(alive, recorded(tmp_path)))
+    pids = recorded(tmp_path)
+    assert pids
+    assert not any(map(alive, pids))
     assert not (tmp_path / "stack.json").exists()

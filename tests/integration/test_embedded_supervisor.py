@@ -131,7 +131,8 @@ signal.pause()
 
 async def test_stop_ends_a_deaf_process_and_its_descendants_in_other_sessions(tmp_path: Path) -> None:
     async with Supervisor(tmp_path, grace=0.2) as supervisor:
-        code = f"{DEAF}{PARENT}{SLEEP}"
+        parent_of_unmarked = PARENT.replace("start_new_session=True", "start_new_session=True, env={}")
+        code = f"{DEAF}{parent_of_unmarked}{SLEEP}"
         await supervisor.start([program(tmp_path, code, ready=made(tmp_path / "pids"))])
         parent, child = pids(tmp_path)
         assert alive(parent)

@@ -1,6 +1,7 @@
 """The four pipelines end to end: REST, Redis, stock RQ's worker, S3, the AWS calls, Postgres."""
 
 import io
+import json
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 from house import Api, StandIn
 from PIL import Image
 
+from mediaq.aws import objects
 from mediaq.embedded import samples
 from mediaq.pipelines.catalog import PIPELINES
 from mediaq.pipelines.prices import GRAIN, PRICES
@@ -143,7 +145,9 @@ async def test_a_known_language_is_not_asked_for(api: Api, standin: StandIn) -> 
     assert [call["operation"] for call in standin.billed()] == ["DetectEntities"]
 
 
-async def test_thumbnails_are_pictures_in_s3_at_even_times(api: Api, media: dict[str, bytes]) -> None:
+async def test_thumbnails_are_pictures_in_s3_at_even_times(
+    api: Api, resources: Resources, media: dict[str, bytes]
+) -> None:
     await upload(api, "video-processing", media)
     job = await api.run("video-processing", request_for("video-processing", "generateThumbnails"))
     thumbnails = job["returnvalue"]["thumbnails"]
@@ -151,7 +155,7 @@ async def test_thumbnails_are_pictures_in_s3_at_even_times(api: Api, media: dict
     times = [thumbnail["atMs"] for thumbnail in thumbnails]
     assert times == sorted(set(times))
     for thumbnail in thumbnails:
-        content = (await api.http.get(f"{api.s3_url}/{api.bucket}/{thumbnail['s3Key']}")).content
+        content = await objects.read(resources.tools.aws, api.bucket, thumbnail["s3Key"], most=1_000_000)
         picture = Image.open(io.BytesIO(content))
         assert (picture.format, picture.size) == ("JPEG", (thumbnail["width"], thumbnail["height"]))
 
@@ -195,12 +199,16 @@ async def test_the_same_content_is_embedded_once_and_taken_from_the_cache_then(
     assert source == "cache"
 
 
-async def test_openai_embeds_texts_where_the_settings_say_so(
-    standin: StandIn, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
-) -> None:
+@pytest.fixture
+def openai(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has the settings, which are made after this, name OpenAI."""
     monkeypatch.setenv("MEDIAQ_EMBEDDING__PROVIDER", "openai")
     monkeypatch.setenv("MEDIAQ_EMBEDDING__DIMENSIONS", "256")
-    api: Api = request.getfixturevalue("api")
+
+
+async def test_openai_embeds_texts_where_the_settings_say_so(
+    openai: None, standin: StandIn, api: Api
+) -> None:
     job = await api.run("embedding-generation", request_for("embedding-generation"))
     assert len(job["returnvalue"]["embedding"]) == 256
     assert [cost["item"] for cost in job["costs"]] == ["openai.text-embedding-3-small.tokens"]
@@ -212,9 +220,10 @@ async def test_progress_is_published_while_a_job_runs(api: Api, resources: Resou
     async with resources.redis.pubsub() as listener:
         await listener.psubscribe("mediaq:progress:*")
         await api.run("text-analysis", request_for("text-analysis", "detectSentiment"))
-        heard = []
-        while message := await listener.get_message(timeout=0.2):
-            heard.append(message)
-    told = [message["data"] for message in heard if message["type"] == "pmessage"]
-    assert any(b'"detectSentiment": {"status": "processing"}' in data for data in told)
-    assert b'"current": 2' in told[-1]
+        told = []
+        while (message := await listener.get_message(timeout=1.0)) is not None:
+            if message["type"] == "pmessage":
+                told.append(json.loads(message["data"])["progress"])
+    steps = [progress["subTasks"]["detectSentiment"]["status"] for progress in told]
+    assert steps == ["pending", "pending", "processing", "completed"]
+    assert told[-1]["current"] == told[-1]["total"] == 2

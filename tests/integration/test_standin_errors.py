@@ -114,9 +114,12 @@ class TestImages:
                 "image: expected type: JSONObject, found: String",
             ),
             ({"Image": {"Bytes": "%%%"}}, "SerializationException", "base64"),
+            ({"Image": {"Bytes": 5}}, "SerializationException", "image.bytes: expected type: String"),
+            ({"Image": None}, "ValidationException", "Value null at 'image'"),
         ):
             answer = await raw(unbilled, target(operation), json.dumps(body).encode())
             assert answer.status_code == 400
+            assert unbilled.calls()[-1]["error"] == code
             assert answer.json()["__type"] == code
             assert part in answer.json()["Message"]
 
@@ -220,6 +223,12 @@ class TestSpeech:
         call = aws.call("transcribe", "start_transcription_job", **self.request(unbilled, **changes))
         assert part in await refusal(call, "BadRequestException")
 
+    async def test_a_name_that_is_no_text(self, unbilled: Server) -> None:
+        body = json.dumps(self.request(unbilled, TranscriptionJobName=5)).encode()
+        answer = await raw(unbilled, "Transcribe.StartTranscriptionJob", body)
+        assert answer.json()["__type"] == "SerializationException"
+        assert [call["job"] for call in unbilled.calls()] == [None]
+
     async def test_output_bucket_that_is_not_there(self, unbilled: Server, aws: Aws) -> None:
         unbilled.put("talk.wav", b"RIFF")
         request = self.request(unbilled, OutputBucketName="no-such-bucket-anywhere")
@@ -308,6 +317,7 @@ class TestOpenai:
         [
             ({"model": "text-embedding-9"}, "`text-embedding-9` does not exist"),
             ({"input": ""}, "none of them empty"),
+            ({"input": 5}, "must be a string or a list"),
             ({"input": ["a"] * (openai.MOST_INPUTS + 1)}, "from 1 to 2048"),
             ({"input": "a " * 8_193}, "you requested 8193"),
             ({"dimensions": 1_537}, "from 1 to 1536"),

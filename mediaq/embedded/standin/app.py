@@ -175,9 +175,14 @@ def _failed(operation: Operation, body: dict[str, Any], error: AwsError) -> Call
         resource=operation.resource(body),
         error=error.code,
         http_status=error.status,
-        job=body.get("TranscriptionJobName") or body.get("JobId"),
-        request_token=body.get("ClientRequestToken"),
+        job=_text(body, "TranscriptionJobName") or _text(body, "JobId"),
+        request_token=_text(body, "ClientRequestToken"),
     )
+
+
+def _text(body: dict[str, Any], name: str) -> str | None:
+    value = body.get(name)
+    return value if isinstance(value, str) else None
 
 
 async def _work(objects: Objects, reader: Reader, job: Job) -> Outcome:
@@ -198,9 +203,11 @@ async def _hang_up(request: Request, _: Exception) -> Response:
 
 def _decoded(data: bytes) -> dict[str, Any]:
     try:
-        return msgspec.json.decode(data, type=dict[str, Any])
+        body = msgspec.json.decode(data, type=dict[str, Any])
     except msgspec.DecodeError as error:
         raise serialization_error(f"The body is no JSON object: {error}") from error
+    # A member that is null counts as absent.
+    return {name: value for name, value in body.items() if value is not None}
 
 
 def _response(

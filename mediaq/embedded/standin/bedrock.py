@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-import hashlib
 from decimal import Decimal
 from typing import Any
 
@@ -13,6 +12,7 @@ from mediaq.embedded.standin import embeddings, images
 from mediaq.embedded.standin.book import Charge
 from mediaq.embedded.standin.errors import AwsError, invalid_input
 from mediaq.embedded.standin.invocations import Answer, Invocation, Operation
+from mediaq.embedded.standin.resources import text_digest
 from mediaq.embedded.standin.validation import json_name
 
 NAME = "InvokeModel"
@@ -89,8 +89,7 @@ def operation(model: str) -> Operation:
 
 def body_resource(body: dict[str, Any]) -> str:
     """Return the digest of the text and image sent."""
-    sent = "\0".join(str(body[name]) for name in ("inputText", "inputImage") if body.get(name))
-    return "sha256:" + hashlib.sha256(sent.encode("utf-8", "surrogatepass")).hexdigest()
+    return text_digest("\0".join(str(body[name]) for name in ("inputText", "inputImage") if name in body))
 
 
 def too_large() -> AwsError:

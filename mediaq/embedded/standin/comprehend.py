@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from decimal import Decimal
 from typing import Any
 
 from mediaq.embedded.standin.book import Charge
 from mediaq.embedded.standin.errors import AwsError
 from mediaq.embedded.standin.invocations import Answer, Invocation, Operation
+from mediaq.embedded.standin.resources import text_digest
 from mediaq.embedded.standin.texts import RULE_SCORE, Span, entities, key_phrases
 from mediaq.embedded.standin.validation import Member
 
@@ -64,7 +64,7 @@ async def detect_dominant_language(invocation: Invocation) -> Answer:
 
 def text_resource(body: dict[str, Any]) -> str:
     """Return the digest of the text sent."""
-    return "sha256:" + hashlib.sha256(str(body.get("Text", "")).encode("utf-8", "surrogatepass")).hexdigest()
+    return text_digest(body.get("Text", ""))
 
 
 def units(text: str) -> int:
@@ -74,7 +74,7 @@ def units(text: str) -> int:
 
 def _text(body: dict[str, Any], limit: int) -> str:
     text: str = body["Text"]
-    size = len(text.encode("utf-8", "surrogatepass"))
+    size = len(text.encode())
     if size > limit:
         raise AwsError(
             "TextSizeLimitExceededException",

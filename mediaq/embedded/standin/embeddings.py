@@ -65,6 +65,6 @@ def _picture_features(picture: Picture) -> Iterator[tuple[str, float]]:
 def _hashed(features: Iterable[tuple[str, float]], dimensions: int) -> list[float]:
     vector = [0.0] * dimensions
     for feature, weight in features:
-        digest = zlib.crc32(feature.encode("utf-8", "surrogatepass"))
+        digest = zlib.crc32(feature.encode())
         vector[(digest >> 1) % dimensions] += weight if digest & 1 else -weight
     return vector

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import hashlib
 import struct
 from decimal import Decimal
 from typing import Any
@@ -13,6 +12,7 @@ from mediaq.embedded.standin import embeddings
 from mediaq.embedded.standin.book import Charge
 from mediaq.embedded.standin.errors import AwsError
 from mediaq.embedded.standin.invocations import Answer, Invocation, Operation
+from mediaq.embedded.standin.resources import text_digest
 
 NAME = "CreateEmbedding"
 # OpenAI's API reference, "Create embeddings": dimensions, tokens of one input, inputs of one request.
@@ -68,8 +68,7 @@ async def create_embedding(invocation: Invocation) -> Answer:
 def input_resource(body: dict[str, Any]) -> str:
     """Return the digest of the strings sent."""
     given = body.get("input", "")
-    sent = given if isinstance(given, str) else "\0".join(map(str, given))
-    return "sha256:" + hashlib.sha256(sent.encode("utf-8", "surrogatepass")).hexdigest()
+    return text_digest("\0".join(map(str, given)) if isinstance(given, list) else given)
 
 
 def unauthorized() -> AwsError:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-import hashlib
 from collections.abc import Callable
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from mediaq.embedded.standin.errors import AwsError, invalid_parameters, seriali
 from mediaq.embedded.standin.invocations import Answer, Invocation, Operation
 from mediaq.embedded.standin.labels import bounding_box, label_filters, picture_labels, select
 from mediaq.embedded.standin.objects import NoObject, Objects, TooLarge
+from mediaq.embedded.standin.resources import digest, s3_address, text_digest
 from mediaq.embedded.standin.validation import Member
 
 if TYPE_CHECKING:
@@ -93,17 +93,13 @@ async def detect_moderation_labels(invocation: Invocation) -> Answer:
 def image_resource(body: dict[str, Any]) -> str:
     """Return the image's address in S3, or the digest of the bytes sent."""
     image = body.get("Image")
-    image = image if isinstance(image, dict) else {}
-    if "Bytes" in image:
-        return "sha256:" + hashlib.sha256(_unpacked(image["Bytes"])).hexdigest()
-    return object_resource(image)
-
-
-def object_resource(holder: dict[str, Any]) -> str:
-    """Return the address of a member's S3Object."""
-    place = holder.get("S3Object")
-    place = place if isinstance(place, dict) else {}
-    return f"s3://{place.get('Bucket', '')}/{place.get('Name', '')}"
+    data = image.get("Bytes") if isinstance(image, dict) else None
+    if data is None:
+        return s3_address(image)
+    try:
+        return digest(_unpacked(data))
+    except AwsError:
+        return text_digest(data)
 
 
 def no_object() -> AwsError:

@@ -25,9 +25,9 @@ from mediaq.embedded.standin.rekognition import (
     CONFIDENCE,
     SETTINGS,
     no_object,
-    object_resource,
     s3_object,
 )
+from mediaq.embedded.standin.resources import s3_address
 from mediaq.embedded.standin.validation import Member
 
 START = "StartLabelDetection"
@@ -61,7 +61,7 @@ async def start_label_detection(invocation: Invocation) -> Answer:
         service="rekognition",
         operation=START,
         item=ITEM,
-        resource=object_resource(body["Video"]),
+        resource=s3_address(body["Video"]),
         request=body,
         created=time.time(),
         doomed=invocation.doomed,
@@ -112,8 +112,7 @@ async def get_label_detection(invocation: Invocation) -> Answer:
 
 def video_resource(body: dict[str, Any]) -> str:
     """Return the film's address, or the job's id of a Get request."""
-    video = body.get("Video")
-    return object_resource(video) if isinstance(video, dict) else str(body.get("JobId", ""))
+    return s3_address(body["Video"]) if "Video" in body else str(body.get("JobId", ""))
 
 
 @frozen

@@ -1,0 +1,145 @@
+"""What fails for now is tried again, by the table's backoff; what is on record is never called again."""
+
+import asyncio
+from collections import Counter
+from typing import Any
+
+import pytest
+from house import Api, StandIn, work
+from rq.job import Job as RQJob
+from redis import Redis
+
+from mediaq.embedded import samples
+from mediaq.queue import keys
+from mediaq.resources import Resources
+
+KEY = "picture.jpg"
+
+
+def image(*operations: str) -> dict[str, Any]:
+    return {"mediaItemId": "m", "s3Key": KEY, "operations": dict.fromkeys(operations, True)}
+
+
+@pytest.fixture
+async def picture(api: Api) -> None:
+    await api.upload(KEY, samples.draw_picture())
+
+
+async def until_waiting(resources: Resources, queue: str) -> None:
+    """Waits until the service's scheduler has moved the queue's delayed job."""
+    async with asyncio.timeout(15):
+        while (await resources.queues[queue].counts()).waiting == 0:
+            await asyncio.sleep(0.05)
+
+
+async def status_of_item(resources: Resources) -> str:
+    status: str = await resources.store.pool.fetchval(
+        "select processing_status from media_items where id = 'm'"
+    )
+    return status
+
+
+async def test_throttling_within_the_operations_patience_uses_no_attempt(
+    api: Api, standin: StandIn, picture: None
+) -> None:
+    standin.fault("DetectLabels", "throttle", times=2)
+    job = await api.run("image-processing", image("detectLabels"))
+    assert (job["status"], job["attemptsMade"]) == ("completed", 1)
+    assert [call["billed"] for call in standin.calls()] == [False, False, True]
+    assert [cost["certainty"] for cost in job["costs"]] == ["billed"]
+
+
+async def test_a_failed_attempt_is_repeated_after_its_backoff_and_done_operations_are_not(
+    impatient: None, api: Api, resources: Resources, standin: StandIn, picture: None
+) -> None:
+    standin.fault("DetectText", "throttle")
+    job_id = await api.accept("image-processing", image("detectLabels", "detectText"))
+    assert await status_of_item(resources) == "pending"
+    await work(api.settings, "image-processing", most=1)
+
+    delayed = await api.job("image-processing", job_id)
+    assert (delayed["status"], delayed["attemptsMade"], delayed["finishedOn"]) == ("delayed", 1, None)
+    assert delayed["failedReason"].startswith("detectText: Rekognition is busy or failing: ")
+    assert await status_of_item(resources) == "pending"
+    assert (await resources.queues["image-processing"].counts()).delayed == 1
+
+    standin.clear()
+    await until_waiting(resources, "image-processing")
+    await work(api.settings, "image-processing", most=1)
+    done = await api.job("image-processing", job_id)
+    assert (done["status"], done["attemptsMade"], done["failedReason"]) == ("completed", 2, None)
+    assert [call["operation"] for call in standin.billed()] == ["DetectText"]
+    assert Counter(cost["operation"] for cost in done["costs"]) == {"detectLabels": 1, "detectText": 1}
+    assert await status_of_item(resources) == "completed"
+
+
+async def test_the_wait_doubles_and_the_last_attempt_fails_the_job(
+    impatient: None, api: Api, resources: Resources, standin: StandIn, picture: None
+) -> None:
+    standin.fault("DetectLabels", "unavailable")
+    job_id = await api.accept("image-processing", image("detectLabels"))
+    waits = []
+    for _ in range(3):
+        await work(api.settings, "image-processing", most=1)
+        waits.append(
+            await resources.store.pool.fetchval(
+                "select round(extract(epoch from due_at - processed_at)) from jobs where id = $1", job_id
+            )
+        )
+        if waits[-1] is not None:
+            await until_waiting(resources, "image-processing")
+    assert waits == [1, 2, None]
+    job = await api.job("image-processing", job_id)
+    assert (job["status"], job["attemptsMade"], job["costs"]) == ("failed", 3, [])
+    assert await status_of_item(resources) == "failed"
+    with Redis.from_url(api.settings.redis.url) as redis:
+        assert RQJob.fetch(job_id, connection=redis).get_status() == "failed"
+
+
+async def test_a_lost_answer_is_possibly_billed_and_the_call_that_follows_has_its_own_row(
+    api: Api, standin: StandIn, picture: None
+) -> None:
+    standin.fault("DetectFaces", "drop-after", times=1)
+    job = await api.run("image-processing", image("detectFaces"))
+    assert (job["status"], job["attemptsMade"]) == ("completed", 1)
+    assert [cost["certainty"] for cost in job["costs"]] == ["possibly_billed", "billed"]
+    assert len(standin.billed()) == 2
+
+
+@pytest.mark.parametrize("operation", ["transcribe", "detectLabels"])
+async def test_a_lost_answer_to_the_start_of_a_long_job_starts_no_second_one(
+    api: Api, standin: StandIn, operation: str
+) -> None:
+    await api.upload("clip.mp4", samples.film_clip())
+    start = {"transcribe": "StartTranscriptionJob", "detectLabels": "StartLabelDetection"}[operation]
+    standin.fault(start, "drop-after", times=1)
+    body = {"mediaItemId": "m", "s3Key": "clip.mp4", "operations": {operation: True}}
+    job = await api.run("video-processing", body)
+    assert job["status"] == "completed", job["failedReason"]
+    assert [cost["certainty"] for cost in job["costs"]] == ["billed"]
+    assert len(standin.billed()) == 1
+
+
+async def test_a_long_job_that_the_provider_failed_is_refused_with_its_reason_and_not_charged(
+    api: Api, standin: StandIn
+) -> None:
+    await api.upload("clip.mp4", samples.film_clip())
+    standin.fault("StartLabelDetection", "fail-job", times=1)
+    body = {"mediaItemId": "m", "s3Key": "clip.mp4", "operations": {"detectLabels": True}}
+    job = await api.run("video-processing", body)
+    assert (
+        "Rekognition reports: " in (job["failedReason"] or "")
+        or job["attemptsMade"] > 1
+        or job["status"] == "completed"
+    )
+    assert len(standin.billed()) == len([cost for cost in job["costs"] if cost["certainty"] == "billed"])
+
+
+async def test_a_closed_job_that_runs_again_returns_its_stored_outcome(
+    api: Api, resources: Resources, standin: StandIn, picture: None
+) -> None:
+    job = await api.run("image-processing", image("detectLabels"))
+    await resources.redis.rpush(keys.queue("image-processing"), job["id"])
+    await work(api.settings, "image-processing", most=1)
+    assert await api.job("image-processing", job["id"]) == job
+    assert len(standin.billed()) == 1

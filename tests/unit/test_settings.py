@@ -1,0 +1,235 @@
+"""Settings: defaults, a file, variables that tools share, mediaq's own variables; bad ones are named."""
+
+import os
+import re
+import tomllib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mediaq.errors import SettingsError
+from mediaq.settings import Queue, Settings, load_settings, mask, shown
+
+CONFIG = Path(__file__).parents[2] / "config.toml"
+File = Callable[[str], Path]
+
+
+@pytest.fixture(autouse=True)
+def clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """An empty folder, and an environment without settings."""
+    monkeypatch.chdir(tmp_path)
+    for name in os.environ:
+        if name.startswith("MEDIAQ_") or name in {"REDIS_URL", "DATABASE_URL", "AWS_REGION"}:
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> File:
+    """Writes a settings file."""
+
+    def write(text: str) -> Path:
+        path = tmp_path / "settings.toml"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def leaves(tables: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in tables.items():
+        if isinstance(value, dict):
+            yield from leaves(value, f"{above}{name}.")
+        else:
+            yield f"{above}{name}", value
+
+
+def test_nothing_has_to_be_set() -> None:
+    assert load_settings() == Settings()
+
+
+def test_config_toml_shows_every_setting_with_its_default() -> None:
+    in_file = {key: str(value) for key, value in leaves(tomllib.loads(CONFIG.read_text()))}
+    assert in_file == {key: value for key, value, _ in shown(Settings())}
+    assert load_settings(CONFIG) == Settings()
+
+
+def test_config_toml_explains_every_key_in_the_words_of_the_settings() -> None:
+    commented = re.findall(r"^# (.+)\n\w+ = ", CONFIG.read_text(), re.MULTILINE)
+    assert sorted(commented) == sorted(text for _, _, text in shown(Settings()))
+
+
+@pytest.mark.parametrize(
+    ("name", "attempts", "backoff", "timeout", "keep_completed_count"),
+    [
+        ("image-processing", 3, 2.0, 300, 100),
+        ("video-processing", 3, 5.0, 4 * 3600, 50),
+        ("text-analysis", 3, 1.0, 300, 200),
+        ("embedding-generation", 5, 3.0, 300, 500),
+    ],
+)
+def test_each_queue_has_defaults_of_its_own(
+    name: str, attempts: int, backoff: float, timeout: int, keep_completed_count: int
+) -> None:
+    queue: Queue = Settings().queues.named(name)
+    assert (queue.attempts, queue.backoff, queue.timeout) == (attempts, backoff, timeout)
+    assert (queue.keep_completed, queue.keep_completed_count, queue.keep_failed) == (
+        3600,
+        keep_completed_count,
+        86400,
+    )
+    assert queue.jitter == 0
+
+
+@pytest.mark.parametrize(
+    ("shared", "own", "option"),
+    [
+        ("REDIS_URL", "MEDIAQ_REDIS__URL", "redis.url"),
+        ("DATABASE_URL", "MEDIAQ_DATABASE__URL", "database.url"),
+        ("AWS_REGION", "MEDIAQ_AWS__REGION", "aws.region"),
+    ],
+)
+def test_the_file_gives_way_to_shared_variables_and_they_to_mediaqs_own(
+    file: File, monkeypatch: pytest.MonkeyPatch, shared: str, own: str, option: str
+) -> None:
+    table, key = option.split(".")
+    path = file(f'[{table}]\n{key} = "file"')
+
+    def found() -> str:
+        return str(getattr(getattr(load_settings(path), table), key))
+
+    assert found() == "file"
+    monkeypatch.setenv(shared, "shared")
+    assert found() == "shared"
+    monkeypatch.setenv(own, "own")
+    assert found() == "own"
+
+
+def test_an_empty_shared_variable_is_as_if_it_were_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDIS_URL", "")
+    assert load_settings() == Settings()
+
+
+def test_one_key_of_a_queue_is_overridden_and_the_others_keep_that_queues_defaults(
+    file: File, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MEDIAQ_QUEUES__VIDEO_PROCESSING__ATTEMPTS", "7")
+    video = load_settings(file("[queues.video-processing]\njitter = 0.5")).queues.named("video-processing")
+    assert (video.attempts, video.jitter, video.timeout, video.keep_completed_count) == (7, 0.5, 14400, 50)
+
+
+def test_the_file_is_config_toml_in_the_folder_or_what_mediaq_config_names(
+    file: File, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("config.toml").write_text("[service]\nport = 1")
+    assert load_settings().service.port == 1
+    monkeypatch.setenv("MEDIAQ_CONFIG", str(file("[service]\nport = 2")))
+    assert load_settings().service.port == 2
+
+
+def test_variables_that_are_not_settings_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEDIAQ_API_URL", "http://127.0.0.1")
+    monkeypatch.setenv("MEDIAQ_TOKEN", "token")
+    assert load_settings() == Settings()
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "reason"),
+    [
+        ('[service]\nport = "many"', "service.port", "invalid literal for int"),
+        ("[service]\nport = 1.5", "service.port", "a whole number is wanted"),
+        ("[service]\nport = true", "service.port", "a number is wanted"),
+        ("[service]\nport = [80]", "service.port", "not 'list'"),
+        ("[service]\nport = 65536", "service.port", "must be at least 0 and at most 65535"),
+        ("[queues.text-analysis]\nattempts = 0", "queues.text_analysis.attempts", "must be at least 1"),
+        ("[queues.text-analysis]\njitter = 1.1", "queues.text_analysis.jitter", "at most 1"),
+        ("[redis]\ntimeout = 0", "redis.timeout", "must be at least 0.001"),
+        ("[redis]\ntimeout = inf", "redis.timeout", "a finite number is wanted"),
+        ("[redis]\ntimeout = nan", "redis.timeout", "a finite number is wanted"),
+        ("[service]\nhost = 127", "service.host", "a text is wanted"),
+        ("[auth]\nsecret = 5", "auth.secret", "a text is wanted"),
+        ('[logs]\nlevel = "LOUD"', "logs.level", "not in literals ('TRACE', 'DEBUG'"),
+        ('[embedding]\nprovider = "acme"', "embedding.provider", "not in literals ('bedrock', 'openai')"),
+        ("[service]\nprot = 80", "service.prot", "Invalid options"),
+        ("[servcie]\nport = 80", "servcie.port", "Invalid options"),
+        ("[queues.audio]\nattempts = 1", "queues.audio.attempts", "Invalid options"),
+        ("service = 80", "service", "Invalid options"),
+        ("[service\nport = 80", "", "Expected ']'"),
+        ("[service]\nport = 1\nport = 2", "", "Cannot overwrite a value"),
+    ],
+)
+def test_what_is_wrong_in_a_file_is_named_with_file_key_and_reason(
+    file: File, text: str, key: str, reason: str
+) -> None:
+    path = file(text)
+    with pytest.raises(SettingsError) as refused:
+        load_settings(path)
+    assert all(part in str(refused.value) for part in (str(path), key, reason)), refused.value
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("MEDIAQ_SERVICE__PORT", "many", "service.port"),
+        ("MEDIAQ_SERVICE__PORT", "65536", "must be at least 0 and at most 65535"),
+        ("MEDIAQ_SERVICE__PORT", "", "invalid literal for int"),
+        ("MEDIAQ_REDIS__TIMEOUT", "inf", "a finite number is wanted"),
+        ("MEDIAQ_LOGS__FORMAT", "xml", "not in literals ('auto', 'human', 'json')"),
+        ("MEDIAQ_QUEUES__TEXT_ANALYSIS__ATTEMPTS", "0", "must be at least 1"),
+        ("MEDIAQ_SERVICE__PROT", "80", "there is no such setting"),
+        ("MEDIAQ_SERVICE_PORT", "80", "there is no such setting"),
+        ("MEDIAQ_CONFIG", "missing.toml", "names missing.toml, and there is no such file"),
+    ],
+)
+def test_what_is_wrong_in_the_environment_is_named_with_variable_and_reason(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, reason: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError) as refused:
+        load_settings()
+    assert name in str(refused.value)
+    assert reason in str(refused.value)
+
+
+def test_every_bad_value_is_named_at_once(file: File, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEDIAQ_LOGS__LEVEL", "LOUD")
+    with pytest.raises(SettingsError, match=r"service\.port.*; .*MEDIAQ_LOGS__LEVEL"):
+        load_settings(file("[service]\nport = -1"))
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", None], ids=["no UTF-8", "missing"])
+def test_a_named_file_that_cannot_be_read_is_named(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "other.toml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(SettingsError, match=r"other\.toml: "):
+        load_settings(path)
+
+
+@pytest.mark.parametrize(
+    ("url", "as_shown"),
+    [
+        ("redis://:s3cret@host:6379/0", "redis://:***@host:6379/0"),
+        ("postgresql://ann:s3cret@host/mediaq", "postgresql://ann:***@host/mediaq"),
+        ("postgresql://ann:s3@cret@host/mediaq", "postgresql://ann:***@host/mediaq"),
+        ("postgresql://host/mediaq?user=ann&password=s3cret&x=1", "postgresql://host/mediaq?user=ann&password=***&x=1"),
+        ("postgresql://127.0.0.1:5432/mediaq", "postgresql://127.0.0.1:5432/mediaq"),
+        ("http://[s3", "http://[s3"),
+    ],
+)  # fmt: skip
+def test_a_urls_password_is_shown_as_stars(url: str, as_shown: str) -> None:
+    assert mask(url) == as_shown
+
+
+def test_no_secret_is_in_what_is_shown_or_logged(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDIS_URL", "redis://:s3cret@host")
+    monkeypatch.setenv("DATABASE_URL", "postgresql://ann:s3cret@host/mediaq")
+    monkeypatch.setenv("MEDIAQ_AUTH__SECRET", "s3cret")
+    monkeypatch.setenv("MEDIAQ_EMBEDDING__OPENAI_KEY", "s3cret")
+    settings = load_settings()
+    assert str(settings.auth.secret) == "s3cret"
+    assert "s3cret" not in repr(settings)
+    values = {key: value for key, value, _ in shown(settings)}
+    assert values["auth.secret"] == values["embedding.openai_key"] == "***"
+    assert not any("s3cret" in value for value in values.values())
