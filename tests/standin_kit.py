@@ -70,9 +70,9 @@ class Aws:
 
     url: str
     s3_url: str
+    session: aioboto3.Session
     stack: AsyncExitStack
     config: Config = PLAIN
-    session: aioboto3.Session = field(factory=aioboto3.Session)
     opened: dict[str, Any] = field(factory=dict)
 
     async def client(self, service: str) -> Any:
@@ -93,7 +93,7 @@ class Aws:
     async def at(self, url: str) -> AsyncIterator["Aws"]:
         """Give clients for another stand-in."""
         async with AsyncExitStack() as stack:
-            yield Aws(url, self.s3_url, stack, session=self.session)
+            yield Aws(url, self.s3_url, self.session, stack)
 
     async def call(self, service: str, operation: str, **request: Any) -> dict[str, Any]:
         """Call an operation, named as in Python."""

@@ -108,8 +108,10 @@ def processes(site: Site, info: StackInfo, *, worker: bool = True) -> list[list[
             ),
             python("migrate", "mediaq.cli", "migrate", once=True),
         ],
-        [python("serve", "mediaq.cli", "serve", ready=partial(ports.answering, f"{info.api_url}/readyz"))],
-        workers,
+        [
+            python("serve", "mediaq.cli", "serve", ready=partial(ports.answering, f"{info.api_url}/readyz")),
+            *workers,
+        ],
     ]
 
 

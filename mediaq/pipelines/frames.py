@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from contextlib import contextmanager
 from fractions import Fraction
+from math import ceil
 from typing import TYPE_CHECKING, Any
 
 import av
@@ -58,6 +59,7 @@ class Probe:
 
     Args:
         duration_ms: Playing time in milliseconds.
+        audio_ms: Playing time of the sound, rounded up; that of the file where the sound does not say.
         width: Pixels of the picture as stored, before rotation; None without pictures.
         height: Likewise.
         video_codec: libav's name, such as `h264`; None without pictures. A cover picture is not a film.
@@ -67,6 +69,7 @@ class Probe:
     """
 
     duration_ms: int
+    audio_ms: int
     width: int | None
     height: int | None
     video_codec: str | None
@@ -124,6 +127,7 @@ def probe(file: BinaryFile) -> Probe:
         first = _first_frame(container, video) if video else None
         return Probe(
             duration_ms=round(duration / 1000),
+            audio_ms=_sounding(sound, duration),
             width=first.width if first else None,
             height=first.height if first else None,
             video_codec=_codec(video) if video else None,
@@ -241,6 +245,13 @@ def _duration(container: InputContainer) -> int:
     if container.duration:
         return container.duration
     return max(map(_end, container.demux()), default=0) - _start(container)
+
+
+def _sounding(sound: Stream | None, duration: int) -> int:
+    if sound is None:
+        return 0
+    seconds = None if sound.duration is None or sound.time_base is None else sound.duration * sound.time_base
+    return ceil(duration / 1000 if seconds is None else seconds * 1000)
 
 
 def _end(packet: Packet[Stream]) -> int:

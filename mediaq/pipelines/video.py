@@ -32,11 +32,11 @@ async def transcribe(work: Work) -> Any:
     film = await find_film(work)
     if not film.probe.has_audio:
         raise Refused(f"{film.info.key} has no sound to transcribe", "NoAudio")
-    charge = PRICES.charge("transcribe.batch", film.probe.duration_ms)
-    name = await _provider_name(work)
-    key = f"{work.tools.settings.video.transcript_prefix}{name}.json"
+    charge = PRICES.charge("transcribe.batch", film.probe.audio_ms)
 
     async def attempt() -> Any:
+        name = await _provider_name(work)
+        key = f"{work.tools.settings.video.transcript_prefix}{name}.json"
         async with metered(work, "transcribe", charge, token=name) as run:
             await _start_transcription(work, name, film.info, key)
             await operations.name_provider_job(work.tools.store, run, name)
@@ -54,9 +54,9 @@ async def detect_labels(work: Work) -> Any:
     """
     film = await find_film(work)
     estimate = PRICES.charge("rekognition.video.labels", film.probe.duration_ms)
-    name = await _provider_name(work)
 
     async def attempt() -> Any:
+        name = await _provider_name(work)
         async with metered(work, "rekognition", estimate, token=name) as run:
             place = {"S3Object": {"Bucket": film.info.bucket, "Name": film.info.key}}
             started = await call(

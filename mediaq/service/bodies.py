@@ -43,6 +43,8 @@ def decode_body(body: bytes, kind: type[T]) -> T:
         raise _invalid(detail, field) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise _invalid(f"the body is not JSON: {error}", None) from None
+    except RecursionError:
+        raise _invalid("the body is nested too deeply", None) from None
 
 
 def _invalid(detail: str, field: str | None) -> Problem:
@@ -52,8 +54,8 @@ def _invalid(detail: str, field: str | None) -> Problem:
 
 def _blame(message: str) -> tuple[str, str | None]:
     # msgspec writes "what is wrong - at `$.path`", and names a missing or unknown field in backquotes before.
-    said, _, path = message.partition(" - at `$")
-    path = path.rstrip("`").lstrip(".")
+    found = re.fullmatch(r"(.*) - at `\$\.?(.*)`", message, re.DOTALL)
+    said, path = found.groups() if found else (message, "")
     named = re.search(r"field `([^`]+)`", said)
     field = ".".join(part for part in (path, named[1] if named else "") if part)
     return (f"{field}: {said}" if field else said), field or None

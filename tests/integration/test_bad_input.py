@@ -11,9 +11,9 @@ from PIL import Image
 
 from mediaq.resources import Resources
 
-IMAGE = {"mediaItemId": "m", "s3Key": "k", "operations": {"detectLabels": True}}
-TEXT = {"mediaItemId": "m", "text": "A fine day.", "operations": {"detectSentiment": True}}
-EMBEDDING = {"mediaItemId": "m", "contentType": "text", "content": "A fine day."}
+IMAGE: dict[str, Any] = {"mediaItemId": "m", "s3Key": "k", "operations": {"detectLabels": True}}
+TEXT: dict[str, Any] = {"mediaItemId": "m", "text": "A fine day.", "operations": {"detectSentiment": True}}
+EMBEDDING: dict[str, Any] = {"mediaItemId": "m", "contentType": "text", "content": "A fine day."}
 IMAGE_OPERATIONS = "detectLabels, detectText, detectFaces, detectModerationLabels"
 
 
@@ -21,7 +21,7 @@ def without(body: dict[str, Any], name: str) -> dict[str, Any]:
     return {key: value for key, value in body.items() if key != name}
 
 
-REFUSED = {
+REFUSED: dict[str, tuple[str, Any, str, str | None]] = {
     "malformed JSON": (
         "image-processing",
         b"{",
@@ -227,7 +227,7 @@ def png() -> bytes:
 
 
 VIDEO_OPERATIONS = {"transcribe": True, "detectLabels": True, "generateThumbnails": True}
-UNUSABLE = {
+UNUSABLE: dict[str, tuple[str, bytes | None, dict[str, bool], str]] = {
     "no such image": ("image-processing", None, IMAGE["operations"], "InvalidS3ObjectException"),
     "a zero-byte image": ("image-processing", b"", IMAGE["operations"], "InvalidImageFormatException"),
     "a corrupt image": ("image-processing", png()[:60], IMAGE["operations"], "InvalidImageFormatException"),
@@ -264,6 +264,7 @@ async def test_unusable_media_fails_at_once_with_the_reason_and_without_a_charge
     assert job["stacktrace"] == []
     assert standin.billed() == []
     item = await resources.store.pool.fetchrow("select * from media_items where id = 'm'")
+    assert item is not None
     assert (item["processing_status"], item["metadata"]) == ("failed", {})
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
+import media as films
 import pytest
 from house import Api, StandIn
 from PIL import Image
@@ -93,6 +94,7 @@ async def test_a_job_with_all_operations_ends_with_all_results_on_its_media_item
     assert job["timestamp"] <= job["processedOn"] <= job["finishedOn"]
     assert job["progress"]["current"] == job["progress"]["total"] == len(names)
     item = await resources.store.pool.fetchrow("select * from media_items where id = 'item-1'")
+    assert item is not None
     assert item["processing_status"] == "completed"
     expected = PIPELINES[job_type].metadata(job["returnvalue"])
     assert item["metadata"] == {
@@ -168,6 +170,20 @@ async def test_a_videos_duration_is_read_from_the_file(
         "video-processing", {**request_for("video-processing", "detectLabels"), "duration": 86_400}
     )
     assert [cost["units"] for cost in job["costs"]] == [0.05]
+
+
+async def test_a_film_of_odd_lengths_costs_what_the_provider_bills(
+    api: Api, resources: Resources, standin: StandIn
+) -> None:
+    """1,320 ms of pictures are 0.022 minutes, and 2.01 s of sound are 3 s."""
+    await api.upload(KEYS["video-processing"], films.film(33, sound=True, sound_seconds=2.01))
+    job = await api.run("video-processing", request_for("video-processing", "transcribe", "detectLabels"))
+    assert job["status"] == "completed", job["failedReason"]
+    assert {cost["operation"]: cost["units"] for cost in job["costs"]} == {
+        "detectLabels": 0.022,
+        "transcribe": 3,
+    }
+    assert sorted(await ledger(resources)) == sorted(bill(standin.billed()))
 
 
 @pytest.mark.parametrize("content_type", ["text", "image", "video"])

@@ -77,13 +77,19 @@ def turned(degrees: int) -> bytes:
 
 class TestProbe:
     def test_tells_what_a_film_with_sound_is(self) -> None:
-        assert probe(io.BytesIO(media.film(50, sound=True))) == Probe(2000, 160, 90, "h264", "aac", 0, MP4)
+        assert probe(io.BytesIO(media.film(50, sound=True))) == Probe(
+            2000, 2000, 160, 90, "h264", "aac", 0, MP4
+        )
 
     def test_tells_a_silent_film_and_a_sound_apart(self) -> None:
         film, sound = probe(io.BytesIO(media.film())), probe(io.BytesIO(media.sound()))
         assert (film.has_video, film.has_audio) == (True, False)
         assert (sound.has_video, sound.has_audio) == (False, True)
-        assert sound == Probe(1000, None, None, None, "aac", 0, MP4)
+        assert sound == Probe(1000, 1000, None, None, None, "aac", 0, MP4)
+
+    def test_sound_that_ends_before_the_pictures_has_its_own_length(self) -> None:
+        found = probe(io.BytesIO(media.film(50, sound=True, sound_seconds=1.25)))
+        assert (found.duration_ms, found.audio_ms) == (2000, 1250)
 
     def test_a_cover_picture_is_no_film(self) -> None:
         found = probe(io.BytesIO(media.covered_sound()))

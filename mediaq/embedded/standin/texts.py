@@ -21,6 +21,20 @@ pa pl pt ps qu ro ru sa si sk sl sd so es sq sr su sw sv ta tt te tg tl th tk tr
 """
 LANGUAGES = tuple(LANGUAGES_TEXT.split())
 LEAST_LANGUAGE_SCORE = 0.05
+# A few words fit many languages: how much likelier these are than others before anything is read.
+PRIOR = {
+    "en": 60,
+    "es": 20,
+    "fr": 20,
+    "de": 20,
+    "it": 20,
+    "pt": 20,
+    "ar": 20,
+    "hi": 20,
+    "ja": 20,
+    "ko": 20,
+    "zh": 20,
+}
 
 # VADER's own threshold between neutral and not.
 NEUTRAL_BELOW = 0.05
@@ -107,9 +121,13 @@ class Reader:
         return SentimentIntensityAnalyzer()
 
     def languages(self, text: str) -> list[tuple[str, float]]:
-        """Return the likely languages and their probabilities, best first (py3langid)."""
-        first, *others = self._identifier.rank(text)
-        return [first, *(other for other in others if other[1] >= LEAST_LANGUAGE_SCORE)]
+        """Return the likely languages and their probabilities, best first (py3langid, and a prior)."""
+        weights = {code: score * PRIOR.get(code, 1) for code, score in self._identifier.rank(text)}
+        total = sum(weights.values())
+        ranked = sorted(
+            ((code, weight / total) for code, weight in weights.items()), key=lambda pair: -pair[1]
+        )
+        return [pair for at, pair in enumerate(ranked) if at == 0 or pair[1] >= LEAST_LANGUAGE_SCORE]
 
     def sentiment(self, text: str) -> Sentiment:
         """Weigh the text's words (VADER, whose lexicon is English: other languages come out neutral)."""
