@@ -60,10 +60,10 @@ def test_a_line_carries_the_job_it_is_about(stream: io.StringIO) -> None:
 
 
 def test_the_standard_librarys_lines_arrive_under_their_loggers_name(stream: io.StringIO) -> None:
-    logging.getLogger("rq.worker").info("%d%% of {braces}", 50)
-    logging.getLogger("rq.worker").log(25, "a level of its own")
+    logging.getLogger("some.library").info("%d%% of {braces}", 50)
+    logging.getLogger("some.library").log(25, "a level of its own")
     named, odd = lines(stream)
-    assert (named["logger"], named["level"], named["message"]) == ("rq.worker", "INFO", "50% of {braces}")
+    assert (named["logger"], named["level"], named["message"]) == ("some.library", "INFO", "50% of {braces}")
     assert odd["message"] == "a level of its own"
 
 
@@ -127,10 +127,10 @@ def test_lines_for_people_have_no_colours_when_they_do_not_go_to_a_terminal() ->
     setup_logs(Logs(format="human"), stream)
     with logger.contextualize(job="job-1"):
         logger.info("<red>hello</red> {}", "{world}")
-    logging.getLogger("rq.worker").warning("careful")
+    logging.getLogger("some.library").warning("careful")
     first, second = stream.getvalue().splitlines()
     assert first.endswith(f"INFO    {__name__} [job-1] <red>hello</red> {{world}}")
-    assert second.endswith("WARNING rq.worker careful")
+    assert second.endswith("WARNING some.library careful")
     assert "\x1b" not in stream.getvalue()
 
 
