@@ -7,9 +7,6 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
-import aioboto3
-from botocore.config import Config
-
 from mediaq.settings import Aws as AwsSettings
 
 
@@ -24,7 +21,7 @@ class Aws:
     def __init__(self, settings: AwsSettings, stack: AsyncExitStack) -> None:
         self.settings = settings
         self._stack = stack
-        self._session = aioboto3.Session(region_name=settings.region)
+        self._session: Any = None
         self._clients: dict[str, Any] = {}
         self._opening = asyncio.Lock()
 
@@ -32,9 +29,25 @@ class Aws:
         """Returns the client of a service, `rekognition` say."""
         async with self._opening:
             if service not in self._clients:
-                opened = self._session.client(service, config=_config(self.settings))
-                self._clients[service] = await self._stack.enter_async_context(opened)
+                self._clients[service] = await self._open(service)
         return self._clients[service]
+
+    async def _open(self, service: str) -> Any:
+        # Imported here because it takes half a second, and the service, which shares this code, calls no AWS.
+        from aioboto3 import Session
+        from botocore.config import Config
+
+        settings = self.settings
+        if self._session is None:
+            self._session = Session(region_name=settings.region)
+        # botocore's own retries neither know what was billed nor what other workers meet: ours do both.
+        config = Config(
+            retries={"mode": "standard", "total_max_attempts": 1},
+            max_pool_connections=settings.connections,
+            connect_timeout=min(10.0, settings.call_timeout),
+            read_timeout=settings.call_timeout,
+        )
+        return await self._stack.enter_async_context(self._session.client(service, config=config))
 
 
 @asynccontextmanager
@@ -42,13 +55,3 @@ async def open_aws(settings: AwsSettings) -> AsyncIterator[Aws]:
     """Yields the clients and closes them; opens no connection by itself."""
     async with AsyncExitStack() as stack:
         yield Aws(settings, stack)
-
-
-def _config(settings: AwsSettings) -> Config:
-    # botocore's own retries neither know what was billed nor what other workers meet: ours do both.
-    return Config(
-        retries={"mode": "standard", "total_max_attempts": 1},
-        max_pool_connections=settings.connections,
-        connect_timeout=min(10.0, settings.call_timeout),
-        read_timeout=settings.call_timeout,
-    )

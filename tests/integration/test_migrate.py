@@ -112,6 +112,14 @@ async def test_a_migrator_whose_connection_is_cut_leaves_whole_steps_only(databa
     assert await column(database_url, "select name from schema_migrations") == ["first"]
 
 
+async def test_a_step_that_cannot_be_recorded_is_not_applied(database_url: str) -> None:
+    unrecorded = "create table two (); alter table schema_migrations add check (version < 2)"
+    with pytest.raises(asyncpg.CheckViolationError):
+        await migrate(database_url, [FIRST, Migration(2, "unrecorded", unrecorded)])
+    assert await tables(database_url) == {"schema_migrations", "one"}
+    assert await migrate(database_url, [FIRST, QUICK]) == [QUICK]
+
+
 async def test_a_changed_text_of_an_applied_step_is_refused_by_its_name(database_url: str) -> None:
     await migrate(database_url, [FIRST])
     with pytest.raises(MigrationError, match=r"migration 0001 \(first\) was applied with another text"):

@@ -321,6 +321,7 @@ async def test_a_death_before_the_start_is_counted_unless_the_job_was_started(st
     await jobs.count_death(store, running)
     await jobs.count_death(store, job)
     await jobs.end(store, running, DELAYED)
+    await jobs.count_death(store, job)
     await jobs.count_death(store, running)
     assert (await look(store, job)).deaths == 2
 

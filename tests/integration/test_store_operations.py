@@ -46,6 +46,14 @@ async def states(store: Store) -> list[str]:
     return [row["state"] for row in await store.pool.fetch("select state from operation_runs order by id")]
 
 
+async def all_wait(store: Store, count: int) -> None:
+    """Wait until so many statements wait for one another."""
+    waiting = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
+    async with asyncio.timeout(20):
+        while await store.pool.fetchval(waiting) < count:  # noqa: ASYNC110 - the server has no event for it
+            await asyncio.sleep(0.01)
+
+
 async def results(store: Store, job: Job) -> dict[str, Any]:
     return {name: found.result for name, found in (await operations.outcomes(store, job)).items()}
 
@@ -197,10 +205,16 @@ async def test_an_answer_is_accepted_from_an_old_owner_and_after_the_job_was_clo
 
 async def test_one_result_stands_when_two_answers_come_at_once(store: Store) -> None:
     job = await started(store)
-    runs = [await begun(store, job) for _ in range(6)]
-    stands = await asyncio.gather(
-        *(operations.settle(store, run, Settled(number, CHARGE)) for number, run in enumerate(runs))
-    )
+    runs = [await begun(store, job) for _ in range(3)]
+    async with store.transaction() as connection:
+        # Holds every settlement in its middle, so that they meet.
+        await connection.execute("lock table cost_entries in share mode")
+        settling = [
+            asyncio.create_task(operations.settle(store, run, Settled(number, CHARGE)))
+            for number, run in enumerate(runs)
+        ]
+        await all_wait(store, len(runs))
+    stands = await asyncio.gather(*settling)
     assert sum(stands) == 1
     assert await results(store, job) == {"detectLabels": stands.index(True)}
 
