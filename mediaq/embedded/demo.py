@@ -15,7 +15,6 @@ import click
 from attrs import evolve
 from loguru import logger
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from mediaq.embedded.demo_jobs import Order, open_client, plan_orders
@@ -25,7 +24,7 @@ from mediaq.embedded.demo_view import showing
 from mediaq.embedded.plan import Site, StackInfo, processes
 from mediaq.embedded.processes import Process, ProcessFailedError
 from mediaq.embedded.signals import cancel_on_signals
-from mediaq.embedded.stack import run_stack
+from mediaq.embedded.stack import overview, run_stack
 from mediaq.model import JobStatus
 
 # What a shell reports of a program that Ctrl-C ended: 128 + SIGINT.
@@ -157,19 +156,7 @@ async def _run_jobs(console: Console, stack: StackInfo, orders: Sequence[Order])
 
 
 async def _keep_up(console: Console, stack: StackInfo, data: Path) -> None:
-    addresses = {
-        "API": stack.api_url,
-        "API reference": f"{stack.api_url}/docs",
-        "S3": f"{stack.env['AWS_ENDPOINT_URL_S3']}/{stack.s3_bucket}",
-        "AWS stand-in": stack.aws_endpoint_url,
-        "tokens, variables": str(data / "stack.json"),
-    }
-    table = Table(
-        title="Everything stays up until Ctrl-C.", title_justify="left", box=None, show_header=False
-    )
-    for name, address in addresses.items():
-        table.add_row(name, address)
-    console.print(table)
+    console.print(overview(data, stack))
     with suppress(asyncio.CancelledError):
         await asyncio.Event().wait()
 

@@ -92,20 +92,19 @@ async def _show(data: Path, port: int | None, plan: Plan) -> None:
     with console.status(f"Starting a stack in {data} ...") as status:
         async with run_stack(data, port=port, plan=plan) as info:
             status.stop()
-            console.print(_overview(data, info))
+            console.print(overview(data, info))
             try:
                 await asyncio.Event().wait()
             finally:
                 console.print("Stopping ...")
 
 
-def _overview(data: Path, info: StackInfo) -> Table:
+def overview(data: Path, info: StackInfo) -> Table:
+    """Return what a person needs to use a running stack."""
     table = Table(show_header=False, box=None, title="mediaq is up; Ctrl-C stops it", title_justify="left")
     table.add_row("API", info.api_url)
-    table.add_row("API reference", f"{info.api_url}/docs")
-    table.add_row("rq-dashboard", f"{info.api_url}/rq")
     table.add_row("AWS stand-in", info.aws_endpoint_url)
     table.add_row("S3", f"{info.env['AWS_ENDPOINT_URL_S3']}/{info.s3_bucket}")
     table.add_row("Logs", str(data / "logs"))
-    table.add_row("To join", f"{data / 'stack.json'}: tokens, and the variables for other programs")
+    table.add_row("To join", f'eval "$(mediaq env --data {data})"')
     return table

@@ -8,19 +8,7 @@ from collections.abc import Sequence
 from redis import Redis
 from rq.scheduler import RQScheduler
 
-
-class Untouched:
-    """A serializer that leaves payloads as they are: moving a job takes no look inside, whoever wrote it."""
-
-    @staticmethod
-    def dumps(payload: bytes) -> bytes:
-        """Returns the payload."""
-        return payload
-
-    @staticmethod
-    def loads(payload: bytes) -> bytes:
-        """Returns the payload."""
-        return payload
+from mediaq.queue.codec import PlainPickle
 
 
 class Scheduler:
@@ -32,7 +20,7 @@ class Scheduler:
     """
 
     def __init__(self, queues: Sequence[str], redis: Redis) -> None:
-        self._scheduler = RQScheduler(queues, connection=redis, serializer=Untouched)
+        self._scheduler = RQScheduler(queues, connection=redis, serializer=PlainPickle)
         self._registered = False
 
     async def move_due(self) -> None:

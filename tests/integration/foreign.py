@@ -1,10 +1,23 @@
 """What stock RQ runs and keeps in the tests of the queue: importable by its workers."""
 
+from typing import Any
+
 from rq import get_current_job
 
 
+resolved: list[str] = []
+
+
+def resolve(name: str) -> "Unwelcome":
+    resolved.append(name)
+    return Unwelcome()
+
+
 class Unwelcome:
-    """A class of a producer's own: a payload that names it is not to be resolved by mediaq."""
+    """A producer's own class; tells when it is resolved, which mediaq never does."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return resolve, ("Unwelcome",)
 
 
 def shout(word: str, times: int = 1) -> str:

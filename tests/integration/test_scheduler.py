@@ -76,18 +76,19 @@ async def test_while_ours_holds_the_lock_a_stock_scheduler_gets_none(
 
 
 async def test_moving_a_job_resolves_nothing_of_its_payload_and_changes_none(
-    scheduler: Scheduler, rq: RQQueue, sync: Redis, monkeypatch: pytest.MonkeyPatch
+    scheduler: Scheduler, rq: RQQueue, sync: Redis
 ) -> None:
     """A producer's own classes are nothing to the scheduler, nor do they hold up the jobs behind them."""
     schedule(rq, -2, "foreign", meta={"kind": foreign.Unwelcome()})
     schedule(rq, -1, "plain")
     payload = sync.hmget("rq:job:foreign", "data", "meta")
-    with monkeypatch.context() as patched:
-        patched.delattr(foreign, "Unwelcome")
-        await scheduler.move_due()
+    foreign.resolved.clear()
+    await scheduler.move_due()
+    assert foreign.resolved == []
     assert rq.job_ids == ["foreign", "plain"]
     assert sync.hmget("rq:job:foreign", "data", "meta") == payload
     assert isinstance(RQJob.fetch("foreign", connection=sync).meta["kind"], foreign.Unwelcome)
+    assert foreign.resolved == ["Unwelcome"]
 
 
 async def test_progress_stands_in_the_meta_and_is_told_to_listeners(
