@@ -50,8 +50,8 @@ def main() -> None:
         _give_up(str(error))
     except httpx.ConnectError as error:
         _give_up(f"the service cannot be reached: {error}")
-    except (OSError, asyncpg.PostgresError) as error:
-        _give_up(f"a server cannot be used: {error or type(error).__name__}")
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        _give_up(f"a server cannot be used: {str(error) or type(error).__name__}")
 
 
 def _give_up(reason: str) -> NoReturn:

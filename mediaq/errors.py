@@ -56,6 +56,10 @@ class Refused(ProviderError):
     """The provider will never accept this call (a bad image, no such object): do not repeat it."""
 
 
+class ProviderJobRefused(Refused):
+    """The provider reports that its asynchronous job failed for a reason that another would meet too."""
+
+
 class JobFailed(MediaqError):
     """An attempt at a job failed; the text names each failed operation and why.
 

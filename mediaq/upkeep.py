@@ -8,7 +8,6 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
-import asyncpg
 from loguru import logger
 from redis import Redis
 from redis.exceptions import RedisError
@@ -17,8 +16,9 @@ from mediaq.queue.scheduler import Scheduler
 from mediaq.reconciler import reconcile
 from mediaq.resources import Resources
 from mediaq.store import leases
+from mediaq.store.pool import AWAY as POSTGRES_AWAY
 
-AWAY = (RedisError, OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+AWAY = (RedisError, *POSTGRES_AWAY)
 # RQ's own scheduler looks once a second.
 SCHEDULE_INTERVAL = 1.0
 

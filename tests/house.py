@@ -101,14 +101,15 @@ def settings(
         "MEDIAQ_AWS__BUCKET": bucket,
         "MEDIAQ_AWS__FIRST_POLL": "0.05",
         "MEDIAQ_AWS__FIRST_WAIT": "0.01",
-        "MEDIAQ_AWS__PROVIDER_PATIENCE": os.environ.get("MEDIAQ_AWS__PROVIDER_PATIENCE", "20"),
+        "MEDIAQ_AWS__PROVIDER_PATIENCE": "20",
         "MEDIAQ_UPKEEP__INTERVAL": "0.2",
         "MEDIAQ_QUEUES__IMAGE_PROCESSING__BACKOFF": "1",
         "MEDIAQ_EMBEDDING__OPENAI_URL": f"{aws_env['AWS_ENDPOINT_URL']}/v1",
         "MEDIAQ_EMBEDDING__OPENAI_KEY": "key",
     }
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
+    # A fixture that comes before this one may have set some otherwise.
+    for name in environment.keys() - {name for name in os.environ if name.startswith("MEDIAQ_")}:
+        monkeypatch.setenv(name, environment[name])
     return load_settings()
 
 

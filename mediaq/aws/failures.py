@@ -6,7 +6,8 @@ from botocore import exceptions
 
 from mediaq.errors import NoRoom, ProviderError, Refused, TryAgain, Unanswered
 
-# Error codes of the AWS API references that say: not now. Every 5xx says so too.
+# Error codes of the AWS API references that say: not now. Every 5xx says so too. A page token that is no
+# longer good means: read the pages again from the first.
 AGAIN = frozenset(
     {
         "ExpiredToken",
@@ -14,6 +15,7 @@ AGAIN = frozenset(
         "InternalFailure",
         "InternalServerError",
         "InternalServerException",
+        "InvalidPaginationTokenException",
         "ModelErrorException",
         "ModelNotReadyException",
         "ModelTimeoutException",

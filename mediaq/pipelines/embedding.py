@@ -111,7 +111,7 @@ def _model(work: Work) -> Model:
         return Model(
             settings.image_model,
             "bedrock",
-            "bedrock.titan-embed-image-v1.images",
+            f"bedrock.{_short(settings.image_model)}.images",
             settings.dimensions,
             lambda content: 1,  # noqa: ARG005 - an image is billed as one, whatever its size
             _embed_image,
@@ -119,9 +119,14 @@ def _model(work: Work) -> Model:
     if settings.provider == "openai":
         item = f"openai.{settings.openai_model}.tokens"
         return Model(settings.openai_model, "openai", item, settings.dimensions, len, _embed_by_openai)
-    item = "bedrock.titan-embed-text-v2.tokens"
+    item = f"bedrock.{_short(settings.text_model)}.tokens"
     # A token has at least one byte of UTF-8: there are never more tokens than bytes.
     return Model(settings.text_model, "bedrock", item, settings.dimensions, len, _embed_text)
+
+
+def _short(model: str) -> str:
+    # amazon.titan-embed-text-v2:0 is titan-embed-text-v2 in the price list.
+    return model.removeprefix("amazon.").partition(":")[0]
 
 
 async def _embed_text(work: Work, content: bytes) -> tuple[list[float], int]:

@@ -10,7 +10,7 @@ from typing import TypeVar
 from attrs import frozen
 
 from mediaq.aws import objects
-from mediaq.errors import Refused, UnreadableMedia
+from mediaq.errors import Refused, TryAgain, UnreadableMedia
 from mediaq.pipelines.frames import Probe, RangedFile, Thumbnail, probe, thumbnails
 from mediaq.pipelines.metered import patiently
 from mediaq.pipelines.operation import Work
@@ -75,3 +75,5 @@ async def _beside(work: Work, info: objects.ObjectInfo, look: Callable[[RangedFi
             return await asyncio.to_thread(look, file)
         except UnreadableMedia as error:
             raise Refused(f"{info.key} cannot be read as a video: {error}", "UnreadableMedia") from error
+        except OSError as error:
+            raise TryAgain(f"{info.key} could not be read: {error}", type(error).__name__) from error

@@ -6,6 +6,7 @@ from decimal import ROUND_HALF_EVEN, Decimal
 
 from attrs import frozen
 
+from mediaq.errors import Refused
 from mediaq.model import Charge
 
 # Units are kept to nine decimals, so that a part of a minute is a finite number in the ledger.
@@ -55,7 +56,7 @@ class PriceList:
             count: Characters, seconds, tokens, milliseconds or images, as the line counts them.
 
         Raises:
-            KeyError: The list has no such line.
+            Refused: The list has no such line.
         """
         price = self._price(item)
         return Charge(item, price.units(count), price.unit, price.unit_price, self.version)
@@ -66,7 +67,12 @@ class PriceList:
         return Charge(item, Decimal(0), price.unit, price.unit_price, self.version)
 
     def _price(self, item: str) -> Price:
-        return {price.item: price for price in self.prices}[item]
+        for price in self.prices:
+            if price.item == item:
+                return price
+        raise Refused(
+            f"the price list {self.version} has no line {item}: nothing unpriced is called", "NoPrice"
+        )
 
 
 REKOGNITION = "Amazon Rekognition pricing, 2026-09"

@@ -18,6 +18,7 @@ from mediaq.pipelines.backoff import delay_before
 from mediaq.pipelines.operation import Operation, Pipeline, Tools, Work
 from mediaq.pipelines.reporter import Announce, Reporter
 from mediaq.store import jobs, operations
+from mediaq.store.pool import AWAY as POSTGRES_AWAY
 
 # The share of a job's timeout that an operation may spend on a provider that fails: what remains is for the
 # other operations, and for putting the end on record before RQ's own timeout strikes.
@@ -142,12 +143,16 @@ async def _operate(attempt: Attempt, results: dict[str, Any], errors: dict[str, 
         for task in tasks.values():
             task.cancel()
     for name, outcome in zip(tasks, ended, strict=True):
-        if isinstance(outcome, ProviderError):
-            errors[name] = outcome
-        elif isinstance(outcome, BaseException):
-            raise outcome
-        else:
-            results[attempt.pipeline.operation(name).result] = outcome
+        match outcome:
+            case FenceLost() | asyncio.CancelledError():
+                raise outcome
+            case BaseException() if isinstance(outcome, POSTGRES_AWAY):
+                # Nothing can be put on record now: the attempt goes on later, unused.
+                raise outcome
+            case Exception():
+                errors[name] = outcome
+            case _:
+                results[attempt.pipeline.operation(name).result] = outcome
 
 
 async def _run_operation(
@@ -206,10 +211,14 @@ async def _complete(attempt: Attempt, results: Mapping[str, Any]) -> dict[str, A
     return outcome
 
 
+def _explain(error: Exception) -> str:
+    return str(error) if isinstance(error, ProviderError) else f"a fault in mediaq ({type(error).__name__})"
+
+
 async def _fail(
     attempt: Attempt, results: Mapping[str, Any], errors: Mapping[str, Exception]
 ) -> dict[str, Any]:
-    reason = "; ".join(f"{name}: {error}" for name, error in errors.items())
+    reason = "; ".join(f"{name}: {_explain(error)}" for name, error in errors.items())
     worth_it = any(not isinstance(error, Refused) for error in errors.values())
     left = attempt.job.attempts_left if worth_it else 0
     queue = attempt.tools.settings.queues.named(attempt.pipeline.queue)

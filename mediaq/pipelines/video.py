@@ -9,7 +9,7 @@ from typing import Any
 
 from mediaq.aws import objects
 from mediaq.aws.calls import call
-from mediaq.errors import ProviderError, ProviderJobFailed, Refused
+from mediaq.errors import ProviderError, ProviderJobFailed, ProviderJobRefused, Refused
 from mediaq.model import Settled, TaskStatus
 from mediaq.pipelines.film import find_film, take_thumbnails
 from mediaq.pipelines.metered import metered, patiently, settled
@@ -160,15 +160,20 @@ async def _read_transcript(work: Work, key: str) -> Any:
 
 async def _collect_labels(work: Work, job_id: str) -> tuple[list[Any], int]:
     async for _ in _looks(work):
-        page = await patiently(work, lambda: _get_labels(work, job_id))
-        await work.report(TaskStatus.PROCESSING, page["JobStatus"].lower().replace("_", " "))
-        if page["JobStatus"] == "FAILED":
-            raise _failed("Rekognition", page.get("StatusMessage"))
-        if page["JobStatus"] == "SUCCEEDED":
+        found = await patiently(work, lambda: _get_labels(work, job_id))
+        await work.report(TaskStatus.PROCESSING, found["JobStatus"].lower().replace("_", " "))
+        if found["JobStatus"] == "FAILED":
+            raise _failed("Rekognition", found.get("StatusMessage"))
+        if found["JobStatus"] == "SUCCEEDED":
             break
+    return await patiently(work, lambda: _read_pages(work, job_id))
+
+
+async def _read_pages(work: Work, job_id: str) -> tuple[list[Any], int]:
+    page = await _get_labels(work, job_id)
     labels = list(page["Labels"])
     while token := page.get("NextToken"):
-        page = await patiently(work, lambda token=token: _get_labels(work, job_id, NextToken=token))  # type: ignore[misc]
+        page = await _get_labels(work, job_id, NextToken=token)
         labels += page["Labels"]
     return labels, page["VideoMetadata"]["DurationMillis"]
 
@@ -193,7 +198,7 @@ def _failed(service: str, reason: str | None) -> ProviderError:
     text = f"{service} reports: {reason or 'failed without a reason'}"
     if reason is None or "internal" in reason.lower():
         return ProviderJobFailed(text, "JobFailed")
-    return Refused(text, "JobFailed")
+    return ProviderJobRefused(text, "JobFailed")
 
 
 OPERATIONS = (

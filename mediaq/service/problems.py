@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
-import asyncpg
 from loguru import logger
 from redis.exceptions import RedisError
 from starlette.exceptions import HTTPException
@@ -14,19 +13,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from mediaq.errors import KeyTaken, NotYours
+from mediaq.store.pool import AWAY as POSTGRES_AWAY
 
 RETRY_AFTER = 5
-# What asyncpg raises where Postgres is away; other errors of its are faults in a query.
-DATABASE_AWAY = (
-    asyncpg.PostgresConnectionError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.TooManyConnectionsError,
-    asyncpg.InterfaceError,
-    OSError,
-    TimeoutError,
-)
 
 
 class Problem(Exception):
@@ -86,7 +75,7 @@ def as_problem(error: Exception) -> Problem:
             return Problem(HTTPStatus.CONFLICT, str(error))
         case RedisError():
             return away("Redis")
-        case _ if isinstance(error, DATABASE_AWAY):
+        case _ if isinstance(error, POSTGRES_AWAY):
             return away("Postgres")
         case _:
             return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "something went wrong here; it has been logged")
@@ -98,7 +87,7 @@ EXPECTED: tuple[type[Exception], ...] = (
     NotYours,
     KeyTaken,
     RedisError,
-    *DATABASE_AWAY,
+    *POSTGRES_AWAY,
 )
 
 

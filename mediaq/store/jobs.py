@@ -10,7 +10,7 @@ from attrs import frozen
 
 from mediaq.errors import FenceLost, KeyTaken, NotYours
 from mediaq.model import Job, JobStatus, NewJob, Progress
-from mediaq.store.pool import Store
+from mediaq.store.pool import Store, storable
 
 
 @frozen
@@ -145,8 +145,8 @@ async def end(store: Store, job: Job, ending: Ending) -> None:
             fence=job.fence,
             status=ending.status,
             result=ending.result,
-            failed_reason=ending.reason,
-            trace=ending.trace,
+            failed_reason=None if ending.reason is None else storable(ending.reason),
+            trace=None if ending.trace is None else storable(ending.trace),
             delay=ending.delay,
         )
         if media_item is None:

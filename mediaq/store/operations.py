@@ -6,9 +6,9 @@ from typing import Any
 
 from attrs import frozen
 
-from mediaq.errors import FenceLost, ProviderError, ProviderJobFailed, Refused, Unanswered
+from mediaq.errors import FenceLost, ProviderError, ProviderJobFailed, ProviderJobRefused, Refused, Unanswered
 from mediaq.model import Certainty, Charge, Job, Settled
-from mediaq.store.pool import Store
+from mediaq.store.pool import Store, storable
 
 Row = dict[str, Any]
 
@@ -107,7 +107,14 @@ async def settle(store: Store, run: Run, settled: Settled, certainty: Certainty 
 
 async def fail(store: Store, run: Run, error: ProviderError) -> None:
     """Records that a call failed; what may be done or running there stays possibly billed."""
-    await store.queries.fail_run(store.pool, id=run.id, state=_state_after(error, run), error=str(error))
+    await store.queries.fail_run(
+        store.pool,
+        id=run.id,
+        state=_state_after(error, run),
+        error=storable(str(error)),
+        over=isinstance(error, ProviderJobFailed | ProviderJobRefused),
+        adopted=run.adopted,
+    )
 
 
 def _state_after(error: ProviderError, run: Run) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,17 @@ from pgvector.asyncpg import register_vector
 from mediaq.settings import Database
 
 SQL = Path(__file__).parent / "sql"
+# What asyncpg raises where Postgres is away; other errors of its are faults in a query.
+AWAY = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.InterfaceError,
+    OSError,
+    TimeoutError,
+)
 
 
 class Store:
@@ -68,20 +79,28 @@ async def _prepare(connection: asyncpg.Connection) -> None:
 
 
 def encode_json(value: Any) -> str:
-    """Returns JSON that Postgres takes: it refuses the NUL character, which becomes U+FFFD."""
-    encoded = msgspec.json.encode(value).decode()
+    """Returns JSON that Postgres takes (see `storable`)."""
+    try:
+        encoded = msgspec.json.encode(value).decode()
+    except UnicodeEncodeError:
+        return msgspec.json.encode(_cleaned(value)).decode()
     return (
-        msgspec.json.encode(_without_nul(msgspec.to_builtins(value))).decode()
+        msgspec.json.encode(_cleaned(msgspec.json.decode(encoded))).decode()
         if "\\u0000" in encoded
         else encoded
     )
 
 
-def _without_nul(value: Any) -> Any:
+def storable(text: str) -> str:
+    """Returns text that Postgres takes: it refuses NUL characters and halves of surrogate pairs."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()
+
+
+def _cleaned(value: Any) -> Any:
     if isinstance(value, str):
-        return value.replace("\0", "\N{REPLACEMENT CHARACTER}")
-    if isinstance(value, dict):
-        return {_without_nul(key): _without_nul(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_without_nul(item) for item in value]
+        return storable(value)
+    if isinstance(value, Mapping):
+        return {_cleaned(key): _cleaned(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_cleaned(item) for item in value]
     return value

@@ -4,7 +4,6 @@ from typing import Any
 
 from rq import get_current_job
 
-
 resolved: list[str] = []
 
 

@@ -1,6 +1,8 @@
 """What fails for now is tried again, by the table's backoff; what is on record is never called again."""
 
+import asyncio
 from collections import Counter
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -132,6 +134,59 @@ async def test_a_long_job_that_failed_inside_the_provider_is_started_anew_and_ch
     assert (job["status"], job["attemptsMade"]) == ("completed", 1), job["failedReason"]
     assert [call["billed"] for call in standin.calls()] == [False, True]
     assert [cost["certainty"] for cost in job["costs"]] == ["billed"]
+
+
+async def test_a_page_token_that_is_no_longer_good_has_the_pages_read_again(
+    api: Api, standin: StandIn
+) -> None:
+    await api.upload("clip.mp4", samples.film_clip())
+    standin.fault("GetLabelDetection", "error", code="InvalidPaginationTokenException", status=400, times=2)
+    body = {"mediaItemId": "m", "s3Key": "clip.mp4", "operations": {"detectLabels": True}}
+    job = await api.run("video-processing", body)
+    assert (job["status"], job["attemptsMade"]) == ("completed", 1), job["failedReason"]
+    assert len(standin.billed()) == 1
+
+
+async def test_a_long_job_that_may_not_be_looked_at_stays_possibly_billed(api: Api, standin: StandIn) -> None:
+    await api.upload("clip.mp4", samples.film_clip())
+    standin.fault("GetTranscriptionJob", "error", code="AccessDeniedException", status=400, times=None)
+    body = {"mediaItemId": "m", "s3Key": "clip.mp4", "operations": {"transcribe": True}}
+    job = await api.run("video-processing", body)
+    assert (job["status"], job["attemptsMade"]) == ("failed", 1)
+    assert "AccessDeniedException" in job["failedReason"]
+    assert [cost["certainty"] for cost in job["costs"]] == ["possibly_billed"]
+
+
+@pytest.fixture
+async def senseless(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
+    """Has the settings, which are made after this, name a provider whose answers make no sense."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        monkeypatch.setenv("MEDIAQ_EMBEDDING__PROVIDER", "openai")
+        monkeypatch.setenv("MEDIAQ_EMBEDDING__DIMENSIONS", "256")
+        monkeypatch.setenv("MEDIAQ_EMBEDDING__OPENAI_URL", f"http://127.0.0.1:{port}/v1")
+        yield
+
+
+async def test_a_fault_of_our_own_fails_the_attempt_and_keeps_its_trace_for_admins(
+    senseless: None, api: Api
+) -> None:
+    job = await api.run(
+        "embedding-generation", {"mediaItemId": "m", "contentType": "text", "content": "A fine day."}
+    )
+    assert (job["status"], job["attemptsMade"]) == ("delayed", 1)
+    assert job["failedReason"] == "generateEmbedding: a fault in mediaq (KeyError)"
+    assert [cost["certainty"] for cost in job["costs"]] == ["possibly_billed"]
+    url = f"/api/queues/embedding-generation/{job['id']}"
+    seen = await api.http.get(url, headers=api.as_user("boss", admin=True))
+    assert "KeyError: 'data'" in seen.json()["stacktrace"][0]
 
 
 async def test_a_closed_job_that_runs_again_returns_its_stored_outcome(

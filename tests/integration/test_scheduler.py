@@ -1,5 +1,6 @@
 """Delayed jobs move to their queues, and progress to those who listen, beside stock RQ."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
@@ -73,6 +74,20 @@ async def test_while_ours_holds_the_lock_a_stock_scheduler_gets_none(
     assert stock.acquire_locks() == set()
     await scheduler.close()
     assert stock.acquire_locks() == {NAME}
+
+
+async def test_closing_leaves_no_connection(redis: AsyncRedis, sync: Redis) -> None:
+    async def connections() -> int:
+        return len(await redis.client_list())
+
+    before = await connections()
+    ours = Scheduler([NAME], sync)
+    await ours.move_due()
+    assert await connections() > before
+    await ours.close()
+    async with asyncio.timeout(5):
+        while await connections() > before:  # noqa: ASYNC110 - the server has no event for it
+            await asyncio.sleep(0.01)
 
 
 async def test_moving_a_job_resolves_nothing_of_its_payload_and_changes_none(

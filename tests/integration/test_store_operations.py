@@ -48,7 +48,8 @@ async def states(store: Store) -> list[str]:
 
 async def all_wait(store: Store, count: int) -> None:
     """Wait until so many statements wait for one another."""
-    waiting = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
+    here = "datname = current_database()"
+    waiting = f"select count(*) from pg_stat_activity where wait_event_type = 'Lock' and {here}"  # noqa: S608
     async with asyncio.timeout(20):
         while await store.pool.fetchval(waiting) < count:  # noqa: ASYNC110 - the server has no event for it
             await asyncio.sleep(0.01)

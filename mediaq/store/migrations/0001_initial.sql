@@ -41,7 +41,7 @@ create table jobs (
 );
 create index on jobs (user_id, accepted_at desc);
 create index on jobs (media_item_id);
-create index on jobs (reconciled_at nulls first) where status in ('waiting', 'active', 'delayed');
+create index on jobs ((status <> 'active'), reconciled_at nulls first) where status in ('waiting', 'active', 'delayed');
 create unique index jobs_idempotency_key on jobs (user_id, idempotency_key) where idempotency_key is not null;
 
 -- One row a call. A call that carries a token of its own (an asynchronous AWS job) keeps its row when it is

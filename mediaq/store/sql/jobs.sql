@@ -104,14 +104,15 @@ set metadata = metadata || :results || jsonb_build_object(
 where id = :id;
 
 -- name: take_open_jobs
--- Guarantees: open jobs without a live owner, the longest unseen first, each to one caller at a time.
+-- Guarantees: open jobs without a live owner, each to one caller at a time: those whose worker died first, then
+-- the longest unseen.
 update jobs set reconciled_at = now()
 where id in (
     select id from jobs
     where status in ('waiting', 'active', 'delayed')
       and (lease_until is null or lease_until < now())
       and accepted_at < now() - interval '2 seconds'
-    order by reconciled_at nulls first
+    order by status <> 'active', reconciled_at nulls first
     limit :batch
     for update skip locked)
 returning *;

@@ -58,7 +58,7 @@ update operation_runs set provider_id = :provider_id where id = :id;
 
 -- name: fail_run!
 -- Guarantees: a call that was answered by an error is not in the ledger, and its token starts a new record; one
--- whose answer was lost, or that started what the provider may still be running, stays as possibly billed.
+-- whose answer was lost, or that started what the provider has not reported as over, stays as possibly billed.
 with run as (
     update operation_runs
     set state = case when :state = 'failed' and provider_id is not null then 'unanswered' else :state end,
@@ -66,9 +66,11 @@ with run as (
         finished_at = now(),
         token = case when :state = 'failed' and provider_id is null then null else token end
     where id = :id
-    returning id, state)
+    returning *)
 delete from cost_entries
-where run_id in (select id from run where state <> 'unanswered') and certainty = 'possibly_billed';
+where certainty = 'possibly_billed'
+  and run_id in (select id from run
+                 where state <> 'unanswered' and (:over or (provider_id is null and not :adopted)));
 
 -- name: known_outcomes
 -- Guarantees: what is on record for good: results, and calls that the provider will never accept.
