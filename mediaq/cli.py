@@ -18,7 +18,7 @@ import httpx
 import jwt
 import uvicorn
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from mediaq.errors import MediaqError
 from mediaq.logs import setup_logs
@@ -33,6 +33,8 @@ from mediaq.store.migrate import migrate as apply_migrations
 from mediaq.store.pool import Store, open_store
 
 DATA = click.Path(file_okay=False, path_type=Path)
+# Wide enough for every table where there is no terminal to ask.
+PIPED_COLUMNS = 200
 CLOSED = {status.value for status in JobStatus if status.closed}
 
 
@@ -167,12 +169,12 @@ def jobs(user: str | None, status: str | None, most: int, ids: bool) -> None:
     if ids:
         print(*(job.id for job in found), sep="\n")
         return
-    table = Table("id", "type", "user", "status", "attempts", "accepted", "reason")
+    table = _table("id", "type", "user", "status", "attempts", "accepted", "reason")
     for job in found:
         attempts = f"{job.attempts}/{job.max_attempts}"
         accepted = job.accepted_at.isoformat(timespec="seconds")
         table.add_row(job.id, job.type, job.user_id, job.status, attempts, accepted, job.failed_reason or "")
-    Console().print(table)
+    _print(table)
 
 
 @cli.command()
@@ -180,12 +182,12 @@ def jobs(user: str | None, status: str | None, most: int, ids: bool) -> None:
 def costs(user: str | None) -> None:
     """Sums the cost ledger by service, operation and certainty, in US dollars."""
     found = _with_store(lambda store: operations.cost_summary(store, user))
-    table = Table("service", "operation", "certainty", "calls", "units", "unit", "amount")
+    table = _table("service", "operation", "certainty", "calls", "units", "unit", "amount")
     for row in found:
         table.add_row(*(f"{row[column.header]}" for column in table.columns))
     table.add_section()
     table.add_row("", "", "", "", "", "total", f"{sum(row['amount'] for row in found)}")
-    Console().print(table)
+    _print(table)
 
 
 @cli.command()
@@ -195,6 +197,17 @@ def costs(user: str | None) -> None:
 def purge(days: int) -> None:
     """Deletes old jobs from the record; their cost rows stay."""
     print(f"{_with_store(lambda store: job_records.purge(store, days))} jobs deleted")
+
+
+def _table(*columns: str) -> Table:
+    # The first columns are what one copies: they are not cut on a narrow terminal; the last may be folded.
+    *first, last = columns
+    return Table(*(Column(name, no_wrap=True) for name in first), Column(last, overflow="fold"), box=None)
+
+
+def _print(table: Table) -> None:
+    console = Console()
+    console.print(table, width=None if console.is_terminal else PIPED_COLUMNS)
 
 
 def _with_store(act: Callable[[Store], Awaitable[Any]]) -> Any:
@@ -241,11 +254,11 @@ def config() -> None:
 @cli.command("operations")
 def list_operations() -> None:
     """Lists what each job type can do."""
-    table = Table("job type", "operation", "result")
+    table = _table("job type", "operation", "result")
     for pipeline in PIPELINES.values():
         for operation in pipeline.operations:
             table.add_row(pipeline.queue, operation.name, operation.result)
-    Console().print(table)
+    _print(table)
 
 
 if __name__ == "__main__":
