@@ -114,23 +114,26 @@ async def _renew(attempt: Attempt) -> None:
 
 async def _attempt(attempt: Attempt) -> dict[str, Any]:
     queue = attempt.tools.settings.queues.named(attempt.pipeline.queue)
-    errors: dict[str, Exception] = {}
-    results: dict[str, Any] = {}
+    deadline = asyncio.timeout(max(queue.timeout - MARGIN, queue.timeout / 2))
+    errors: Mapping[str, Exception]
     try:
-        async with asyncio.timeout(max(queue.timeout - MARGIN, queue.timeout / 2)):
-            await _operate(attempt, results, errors)
+        async with deadline:
+            errors = await _operate(attempt)
     except TimeoutError:
-        errors["job"] = TryAgain(f"took more than {queue.timeout} s", "Timeout")
+        if not deadline.expired():
+            raise
+        errors = {"job": TryAgain(f"took more than {queue.timeout} s", "Timeout")}
     except asyncio.CancelledError:
         await jobs.release(attempt.tools.store, attempt.job)
         raise
     finally:
         for shared in attempt.shared.values():
             asyncio.ensure_future(shared).cancel()
-    return await (_fail(attempt, results, errors) if errors else _complete(attempt, results))
+    return await (_fail(attempt, errors) if errors else _complete(attempt))
 
 
-async def _operate(attempt: Attempt, results: dict[str, Any], errors: dict[str, Exception]) -> None:
+async def _operate(attempt: Attempt) -> dict[str, Exception]:
+    """Runs the operations to their ends, whichever fail; returns why those did that failed."""
     tasks: dict[str, asyncio.Task[Any]] = {}
     # The pipeline's order puts what is needed before what needs it.
     for name in attempt.pipeline.planned(attempt.job.request):
@@ -142,17 +145,18 @@ async def _operate(attempt: Attempt, results: dict[str, Any], errors: dict[str, 
     finally:
         for task in tasks.values():
             task.cancel()
-    for name, outcome in zip(tasks, ended, strict=True):
-        match outcome:
-            case FenceLost() | asyncio.CancelledError():
-                raise outcome
-            case BaseException() if isinstance(outcome, POSTGRES_AWAY):
-                # Nothing can be put on record now: the attempt goes on later, unused.
-                raise outcome
-            case Exception():
-                errors[name] = outcome
-            case _:
-                results[attempt.pipeline.operation(name).result] = outcome
+    for outcome in ended:
+        if isinstance(outcome, BaseException) and not _is_the_operations(outcome):
+            raise outcome
+    return {
+        name: outcome for name, outcome in zip(tasks, ended, strict=True) if isinstance(outcome, Exception)
+    }
+
+
+def _is_the_operations(error: BaseException) -> bool:
+    # Where nothing can be put on record, or the job is another's by now, the attempt is not over: it goes on
+    # later or elsewhere.
+    return isinstance(error, Exception) and not isinstance(error, (FenceLost, *POSTGRES_AWAY))
 
 
 async def _run_operation(
@@ -161,9 +165,10 @@ async def _run_operation(
     try:
         needed = {name: await _result_of(name, task) for name, task in needs.items()}
         result = await _perform(attempt, operation, needed)
-    except ProviderError as error:
-        logger.warning("{} failed: {}", operation.name, error)
-        await attempt.reporter.report(operation.name, TaskStatus.FAILED, str(error))
+    except Exception as error:
+        if _is_the_operations(error):
+            logger.warning("{} failed: {}", operation.name, _explain(error))
+            await attempt.reporter.report(operation.name, TaskStatus.FAILED, _explain(error))
         raise
     await attempt.reporter.report(operation.name, TaskStatus.COMPLETED)
     return result
@@ -201,8 +206,20 @@ async def _result_of(name: str, task: asyncio.Task[Any]) -> Any:
         raise TryAgain(f"needs {name}, which failed for now", error.code) from error
 
 
-async def _complete(attempt: Attempt, results: Mapping[str, Any]) -> dict[str, Any]:
-    outcome = attempt.pipeline.outcome(results)
+async def _obtained(attempt: Attempt) -> dict[str, Any]:
+    """Returns what the job has come to so far: the results on record, whoever put them there."""
+    known = await operations.outcomes(attempt.tools.store, attempt.job)
+    return attempt.pipeline.outcome(
+        {
+            operation.result: known[operation.name].result
+            for operation in attempt.pipeline.operations
+            if operation.name in known and known[operation.name].error is None
+        }
+    )
+
+
+async def _complete(attempt: Attempt) -> dict[str, Any]:
+    outcome = await _obtained(attempt)
     metadata = attempt.pipeline.metadata(outcome)
     await jobs.end(
         attempt.tools.store, attempt.job, jobs.Ending(JobStatus.COMPLETED, outcome, metadata=metadata)
@@ -215,9 +232,7 @@ def _explain(error: Exception) -> str:
     return str(error) if isinstance(error, ProviderError) else f"a fault in mediaq ({type(error).__name__})"
 
 
-async def _fail(
-    attempt: Attempt, results: Mapping[str, Any], errors: Mapping[str, Exception]
-) -> dict[str, Any]:
+async def _fail(attempt: Attempt, errors: Mapping[str, Exception]) -> dict[str, Any]:
     reason = "; ".join(f"{name}: {_explain(error)}" for name, error in errors.items())
     worth_it = any(not isinstance(error, Refused) for error in errors.values())
     left = attempt.job.attempts_left if worth_it else 0
@@ -225,7 +240,7 @@ async def _fail(
     delay = delay_before(queue, attempt.job.attempts + 1) if left else None
     ending = jobs.Ending(
         status=JobStatus.DELAYED if left else JobStatus.FAILED,
-        result=attempt.pipeline.outcome(results),
+        result=await _obtained(attempt),
         reason=reason,
         trace="".join(line for error in errors.values() for line in traceback.format_exception(error)),
         delay=delay,

@@ -5,6 +5,7 @@ from decimal import Decimal
 
 import pytest
 
+from mediaq.errors import Refused
 from mediaq.pipelines.catalog import PIPELINES
 from mediaq.pipelines.operation import Call
 from mediaq.pipelines.prices import PRICES
@@ -62,7 +63,7 @@ def test_a_call_that_was_not_needed_costs_nothing_not_even_the_minimum(item: str
 
 
 def test_an_unknown_item_has_no_price() -> None:
-    with pytest.raises(KeyError, match="nosuch"):
+    with pytest.raises(Refused, match="nosuch"):
         PRICES.charge("nosuch", 1)
 
 
