@@ -35,6 +35,8 @@ from mediaq.store.pool import Store, open_store
 DATA = click.Path(file_okay=False, path_type=Path)
 # Wide enough for every table where there is no terminal to ask.
 PIPED_COLUMNS = 200
+# Seconds that open connections have to end when the service is asked to stop.
+GRACE = 10
 CLOSED = {status.value for status in JobStatus if status.closed}
 
 
@@ -92,7 +94,14 @@ def serve() -> None:
     settings = load_settings()
     setup_logs(settings.logs)
     app = create_app(settings)
-    uvicorn.run(app, host=settings.service.host, port=settings.service.port, log_config=None, lifespan="on")
+    uvicorn.run(
+        app,
+        host=settings.service.host,
+        port=settings.service.port,
+        log_config=None,
+        lifespan="on",
+        timeout_graceful_shutdown=GRACE,
+    )
 
 
 @cli.command()

@@ -15,6 +15,8 @@ import av.error
 from attrs import frozen
 from av.audio.resampler import AudioResampler
 
+from mediaq.embedded.standin.media import open_media
+
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
     from av.container import InputContainer
@@ -92,7 +94,7 @@ def listen(file: io.BufferedIOBase) -> Recording:
         BadAudio: It is unreadable, has no audio, or is too short or too long.
     """
     try:
-        with av.open(file, mode="r", metadata_errors="replace") as container:
+        with open_media(file) as container:
             return _recording(container)
     except (av.error.FFmpegError, ValueError) as error:
         raise BadAudio("Unsupported media format.") from error

@@ -12,6 +12,7 @@ from attrs import frozen
 
 from mediaq.embedded.standin import images
 from mediaq.embedded.standin.labels import picture_labels
+from mediaq.embedded.standin.media import open_media
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -69,7 +70,7 @@ def watch(file: io.BufferedIOBase) -> tuple[Film, list[dict[str, Any]]]:
         BadVideo: It is damaged, no H.264 in MP4 or MOV, or too long.
     """
     try:
-        with av.open(file, mode="r", metadata_errors="replace") as container:
+        with open_media(file) as container:
             film = _probe(container)
             return film, list(_labels(container, film))
     except (av.error.FFmpegError, ValueError) as error:
