@@ -15,9 +15,6 @@ from mediaq.resources import Resources
 from mediaq.settings import Settings
 from mediaq.store import jobs, leases
 
-# What RQ 3.0 writes of a job whose worker or work horse died: no failure of the job's own.
-DEATHS = ("AbandonedJobError", "Work-horse terminated", "stuck in intermediate queue")
-
 
 @frozen
 class Leave:
@@ -29,7 +26,7 @@ class Push:
     """The job is to be pushed again.
 
     Args:
-        death: Whether that is for a worker's death before the job was started.
+        death: Whether that is for a worker that died, or failed, before it started the job.
     """
 
     death: bool = False
@@ -98,7 +95,8 @@ def decide(job: Job, seen: Seen, settings: Settings, now: datetime) -> Leave | P
         case "canceled":
             return Close("cancelled")
         case "failed":
-            return _after_failure(job, seen, settings)
+            # Ours close a job before RQ fails it: this worker died, was cut off, or could not start it.
+            return _after_death(job, seen.error or "no reason on record", settings)
         case _:
             return Leave()
 
@@ -108,16 +106,9 @@ def _is_lost(seen: Seen, settings: Settings, now: datetime) -> bool:
     return not seen.listed and (seen.enqueued_at is None or now - seen.enqueued_at > patience)
 
 
-def _after_failure(job: Job, seen: Seen, settings: Settings) -> Push | Close:
-    error = seen.error or "no reason on record"
-    # An attempt that nobody ended was cut off, whatever RQ says of it.
-    if job.status is JobStatus.ACTIVE or any(death in error for death in DEATHS):
-        return _after_death(job, error, settings)
-    return Push() if job.status is JobStatus.DELAYED else Close(error)
-
-
 def _after_death(job: Job, error: str, settings: Settings) -> Push | Close:
     if job.deaths >= settings.worker.deaths:
-        return Close(f"gave up after {job.deaths + 1} workers died on it; the last one: {error}")
+        workers = job.deaths + 1
+        return Close(f"gave up after {workers} workers died or could not start it; the last one: {error}")
     # The next start counts the death of a worker that had started it.
     return Push(death=job.status is not JobStatus.ACTIVE)

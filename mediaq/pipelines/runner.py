@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Awaitable, Mapping
 from typing import Any
 
+import stamina
 from attrs import frozen
 from loguru import logger
 
@@ -25,6 +26,9 @@ from mediaq.store.pool import AWAY as POSTGRES_AWAY
 PATIENT_SHARE = 0.8
 # Seconds that an attempt ends before RQ's own timeout, which would strike anywhere in the code.
 MARGIN = 2.0
+# The share of a job's timeout for which its worker waits for Postgres, rather than have RQ fail the job and
+# use its retries up.
+OUTAGE_SHARE = 0.5
 
 
 @frozen
@@ -51,6 +55,8 @@ class Attempt:
 async def run_job(tools: Tools, pipeline: Pipeline, job_id: str, announce: Announce) -> dict[str, Any]:
     """Runs an attempt of a job; a closed job's stored outcome is returned or raised again.
 
+    What a Postgres that was away has cut off goes on, as the same attempt, once it is back.
+
     Args:
         tools: Clients, store and settings.
         pipeline: The job's pipeline.
@@ -63,17 +69,34 @@ async def run_job(tools: Tools, pipeline: Pipeline, job_id: str, announce: Annou
     Raises:
         JobFailed: The attempt failed; says how many are left.
         FenceLost: Another worker has started the job since.
+        OSError, asyncpg.PostgresError: Postgres stayed away for too long; the attempt is not used up.
     """
+    return await _outlasting(tools, pipeline)(_run, tools, pipeline, job_id, announce)
+
+
+def _outlasting(tools: Tools, pipeline: Pipeline) -> stamina.BoundAsyncRetryingCaller:
+    """Returns what calls a function again for as long as Postgres is away."""
+    patience = OUTAGE_SHARE * tools.settings.queues.named(pipeline.queue).timeout
+    caller = stamina.AsyncRetryingCaller(attempts=None, timeout=patience, wait_initial=0.5, wait_max=5.0)
+    return caller.on(POSTGRES_AWAY)
+
+
+async def _run(tools: Tools, pipeline: Pipeline, job_id: str, announce: Announce) -> dict[str, Any]:
     lease = tools.settings.worker.lease
     job = await jobs.start(tools.store, job_id, _owner(), lease)
     if job is None:
         return await _replay(tools, job_id)
     with logger.contextualize(job=job_id):
         logger.info("attempt {} of {} starts", job.attempts, job.max_attempts)
-        known = await operations.outcomes(tools.store, job)
-        reporter = Reporter.of(tools.store, job, announce)
-        attempt = Attempt(tools, pipeline, job, reporter, known, {})
-        return await _while_leased(attempt, _attempt(attempt))
+        try:
+            known = await operations.outcomes(tools.store, job)
+            reporter = Reporter.of(tools.store, job, announce)
+            attempt = Attempt(tools, pipeline, job, reporter, known, {})
+            return await _while_leased(attempt, _attempt(attempt))
+        except POSTGRES_AWAY:
+            # Left active it would count as a worker's death when it starts again.
+            await _outlasting(tools, pipeline)(jobs.release, tools.store, job)
+            raise
 
 
 def _owner() -> str:

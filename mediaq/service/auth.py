@@ -13,6 +13,7 @@ from starlette.requests import Request
 
 from mediaq.service.problems import Problem, away
 from mediaq.settings import Auth
+from mediaq.store.pool import storable
 
 # Seconds that published keys are kept before they are asked for again.
 KEYS_LIFESPAN = 300
@@ -94,7 +95,7 @@ class Authenticator:
 
     def _caller(self, claims: dict[str, Any]) -> Caller:
         user_id = claims["sub"]
-        if not user_id or len(user_id) > LONGEST_USER_ID or "\0" in user_id:
+        if not user_id or len(user_id) > LONGEST_USER_ID or storable(user_id) != user_id:
             raise _unauthorized("the token's sub is not a usable user id")
         return Caller(user_id, admin=claims.get(self._settings.admin_claim) is True)
 

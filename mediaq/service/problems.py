@@ -9,7 +9,7 @@ from typing import Any
 from loguru import logger
 from redis.exceptions import RedisError
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from mediaq.errors import KeyTaken, NotYours
@@ -73,6 +73,8 @@ def as_problem(error: Exception) -> Problem:
             return Problem(HTTPStatus.FORBIDDEN, str(error), field="mediaItemId")
         case KeyTaken():
             return Problem(HTTPStatus.CONFLICT, str(error))
+        case ClientDisconnect():
+            return Problem(HTTPStatus.BAD_REQUEST, "the request ended before its body did")
         case RedisError():
             return away("Redis")
         case _ if isinstance(error, POSTGRES_AWAY):
@@ -86,15 +88,19 @@ EXPECTED: tuple[type[Exception], ...] = (
     HTTPException,
     NotYours,
     KeyTaken,
+    ClientDisconnect,
     RedisError,
     *POSTGRES_AWAY,
 )
 
 
 async def answer_error(request: Request, error: Exception) -> Response:
-    """Answers an error; one that nobody expected is logged with its traceback."""
+    """Answers an error; an unexpected one is logged with its traceback, a server that is away in one line."""
     problem = as_problem(error)
-    if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+    if problem.status == HTTPStatus.SERVICE_UNAVAILABLE:
+        reason = str(error) or type(error).__name__
+        logger.warning("{} {} is refused for now: {}", request.method, request.url.path, reason)
+    elif problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         logger.opt(exception=error).error(
             "{} {} answered {}", request.method, request.url.path, problem.status
         )

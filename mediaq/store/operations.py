@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import stamina
 from attrs import frozen
 
 from mediaq.errors import FenceLost, ProviderError, ProviderJobFailed, ProviderJobRefused, Refused, Unanswered
 from mediaq.model import Certainty, Charge, Job, Settled
-from mediaq.store.pool import Store, storable
+from mediaq.store.pool import AWAY, Store, storable
 
 Row = dict[str, Any]
+# Holds an answer, for so many seconds, while Postgres is away: one that is let go may be paid for again.
+# Recording an answer twice changes nothing.
+holding = stamina.retry(on=AWAY, attempts=None, timeout=120.0)
 
 
 @frozen
@@ -72,6 +76,7 @@ async def begin(
     return Run(row["id"], job, service, operation, row["adopted"])
 
 
+@holding
 async def settle(store: Store, run: Run, settled: Settled, certainty: Certainty = Certainty.BILLED) -> bool:
     """Records an answer: the result, its cost and its vector stand together, or none of them.
 
@@ -105,6 +110,7 @@ async def settle(store: Store, run: Run, settled: Settled, certainty: Certainty 
     return bool(state == "succeeded")
 
 
+@holding
 async def fail(store: Store, run: Run, error: ProviderError) -> None:
     """Records that a call failed; what may be done or running there stays possibly billed."""
     await store.queries.fail_run(

@@ -104,7 +104,9 @@ async def test_a_token_whose_claims_were_changed_is_refused() -> None:
     assert "Signature verification failed" in await unauthorized(f"{header}.{forged}.{signature}")
 
 
-@pytest.mark.parametrize("sub", ["", "a" * 201, "a\0b"], ids=["empty", "too long", "NUL"])
+@pytest.mark.parametrize(
+    "sub", ["", "a" * 201, "a\0b", "\ud800"], ids=["empty", "too long", "NUL", "half a pair"]
+)
 async def test_a_user_id_that_cannot_be_kept_is_refused(sub: str) -> None:
     assert await unauthorized(signed(sub=sub)) == "the token's sub is not a usable user id"
 

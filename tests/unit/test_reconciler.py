@@ -71,33 +71,28 @@ def test_a_job_that_a_living_worker_runs_is_left_alone(job: str) -> None:
         {"status": "failed", "error": ABANDONED},
         {"status": "failed", "error": TERMINATED},
         {"status": "failed", "error": STUCK},
+        {"status": "failed", "error": "ImportError: no module"},
+        {"status": "failed", "error": "ConnectionRefusedError: Postgres is away"},
     ],
-    ids=["silent", "abandoned", "terminated", "stuck"],
+    ids=["silent", "abandoned", "terminated", "stuck", "not able to start", "without the record"],
 )
 @pytest.mark.parametrize(
     ("job", "death"),
     [("waiting", True), ("delayed", True), ("active", False)],
     ids=["before the start", "before a further start", "in the middle, counted by the next start"],
 )
-def test_a_job_whose_worker_died_is_pushed_up_to_the_poison_limit(
+def test_a_job_whose_worker_died_or_failed_to_start_it_is_pushed_up_to_the_poison_limit(
     seen: dict[str, Any], job: str, death: bool
 ) -> None:
     assert decided({"status": job, "deaths": 0}, **seen) == Push(death)
     assert decided({"status": job, "deaths": 2}, **seen) == Push(death)
     given_up = decided({"status": job, "deaths": 3}, **seen)
     assert isinstance(given_up, Close)
-    assert given_up.reason.startswith("gave up after 4 workers died on it; the last one: ")
+    assert given_up.reason.startswith("gave up after 4 workers died or could not start it; the last one: ")
     assert seen.get("error", "no sign of life") in given_up.reason
 
 
-def test_a_job_that_failed_before_it_was_started_is_closed_with_its_error() -> None:
-    assert decided({}, status="failed", error="ImportError: no module") == Close("ImportError: no module")
-    assert decided({}, status="failed") == Close("no reason on record")
-
-
-def test_an_attempt_that_was_cut_off_by_an_error_goes_on() -> None:
-    assert decided({"status": "active"}, status="failed", error="OSError: gone") == Push()
-
-
-def test_a_job_with_attempts_left_is_pushed_though_rq_gave_it_up() -> None:
-    assert decided({"status": "delayed"}, status="failed", error="JobFailed: busy") == Push()
+def test_a_failure_without_a_reason_is_one_that_names_none() -> None:
+    given_up = decided({"deaths": 3}, status="failed")
+    assert isinstance(given_up, Close)
+    assert given_up.reason.endswith("; the last one: no reason on record")
