@@ -54,7 +54,7 @@ async def reconcile(resources: Resources, owner: str) -> None:
         return
     # A Redis that is away must not make the batch look compared.
     await resources.redis.ping()
-    open_jobs = await jobs.take_open(resources.store, upkeep.batch)
+    open_jobs = await jobs.take_open(resources.store, tuple(resources.queues), upkeep.batch)
     for queue, batch in groupby(sorted(open_jobs, key=lambda job: job.type), key=lambda job: job.type):
         await _reconcile_queue(resources, queue, list(batch))
 
@@ -82,18 +82,18 @@ def decide(job: Job, seen: Seen, settings: Settings, now: datetime) -> Leave | P
         settings: The poison limit, and how long a job may be queued in no list.
         now: The time.
     """
+    if seen.status in ("stopped", "canceled"):
+        return Close("stopped" if seen.status == "stopped" else "cancelled")
+    if job.due_at is not None and job.due_at > now:
+        return Leave()
     match seen.status:
         case None | "finished":
             # A finished job finds its results on record.
             return Push()
-        case "queued":
+        case "queued" | "scheduled":
             return Push() if _is_lost(seen, settings, now) else Leave()
         case "started":
             return Leave() if seen.running else _after_death(job, "no sign of life", settings)
-        case "stopped":
-            return Close("stopped")
-        case "canceled":
-            return Close("cancelled")
         case "failed":
             # Ours close a job before RQ fails it: this worker died, was cut off, or could not start it.
             return _after_death(job, seen.error or "no reason on record", settings)

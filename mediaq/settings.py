@@ -22,6 +22,9 @@ NOT_SETTINGS = frozenset({"MEDIAQ_CONFIG", "MEDIAQ_API_URL", "MEDIAQ_TOKEN"})
 # Names that other tools share. They win over the file and lose against MEDIAQ_SECTION__KEY.
 SHARED_NAMES = {"REDIS_URL": "redis.url", "DATABASE_URL": "database.url", "AWS_REGION": "aws.region"}
 
+# Lengths of vectors that the models make; each has an index of its own in store/migrations.
+LENGTHS = (256, 384, 512, 1024, 1536)
+
 
 def _number(value: Any, *, kind: Callable[[Any], Any], least: float, most: float) -> Any:
     if isinstance(value, bool):
@@ -43,6 +46,18 @@ def whole(default: int, text: str, *, least: int = 1, most: float = float("inf")
     return field(
         default=default, converter=partial(_number, kind=int, least=least, most=most), metadata={"help": text}
     )
+
+
+def one_of(choices: tuple[int, ...], default: int, text: str) -> Any:
+    """Declares a setting that is one of a few whole numbers."""
+
+    def convert(value: Any) -> Any:
+        number = _number(value, kind=int, least=min(choices), most=max(choices))
+        if number not in choices:
+            raise ValueError(f"must be one of {', '.join(map(str, choices))}")
+        return number
+
+    return field(default=default, converter=convert, metadata={"help": text})
 
 
 def number(default: float, text: str, *, least: float = 0, most: float = float("inf")) -> Any:
@@ -171,7 +186,7 @@ class Embedding:
     openai_model: str = text("text-embedding-3-small", "OpenAI's model for text.")
     openai_url: str = text("", "Base URL of OpenAI's API, up to and with /v1; needed for provider openai.")
     openai_key: ts.types.SecretStr = secret("Key of OpenAI's API.")
-    dimensions: int = whole(1024, "Length of the vectors.", most=2000)
+    dimensions: int = one_of(LENGTHS, 1024, "Length of the vectors: 256, 384, 512, 1024 or 1536.")
     cache_seconds: int = whole(
         86400, "Seconds an embedding is kept in Redis for the same content; 0: never.", least=0
     )

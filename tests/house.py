@@ -77,9 +77,15 @@ class StandIn:
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Has operations give up after one try, where this comes before the settings."""
-    monkeypatch.setenv("MEDIAQ_AWS__PROVIDER_PATIENCE", "0")
+def overrides() -> dict[str, str]:
+    """Environment variables that a test's other fixtures set before the settings are made."""
+    return {}
+
+
+@pytest.fixture
+def impatient(overrides: dict[str, str]) -> None:
+    """Has operations give up after one try; to be named before what uses the settings."""
+    overrides["MEDIAQ_AWS__PROVIDER_PATIENCE"] = "0"
 
 
 @pytest.fixture
@@ -90,6 +96,7 @@ def settings(
     migrated_url: str,
     bucket: str,
     aws_env: dict[str, str],
+    overrides: dict[str, str],
 ) -> Settings:
     """Settings for the test's own servers, made as a process makes them: from the environment."""
     monkeypatch.chdir(tmp_path)
@@ -107,9 +114,10 @@ def settings(
         "MEDIAQ_EMBEDDING__OPENAI_URL": f"{aws_env['AWS_ENDPOINT_URL']}/v1",
         "MEDIAQ_EMBEDDING__OPENAI_KEY": "key",
     }
-    # A fixture that comes before this one may have set some otherwise.
-    for name in environment.keys() - {name for name in os.environ if name.startswith("MEDIAQ_")}:
-        monkeypatch.setenv(name, environment[name])
+    for name in [name for name in os.environ if name.startswith("MEDIAQ_")]:
+        monkeypatch.delenv(name)
+    for name, value in {**environment, **overrides}.items():
+        monkeypatch.setenv(name, value)
     return load_settings()
 
 

@@ -18,10 +18,7 @@ AGAIN = frozenset(
         "InvalidPaginationTokenException",
         "ModelErrorException",
         "ModelNotReadyException",
-        "ModelTimeoutException",
         "ProvisionedThroughputExceededException",
-        "RequestTimeout",
-        "RequestTimeoutException",
         "ServiceUnavailableException",
         "SlowDown",
         "Throttling",
@@ -29,6 +26,9 @@ AGAIN = frozenset(
         "TooManyRequestsException",
     }
 )
+# Someone between here and the service stopped waiting: the work may be done all the same.
+UNANSWERED = frozenset({"ModelTimeoutException", "RequestTimeout", "RequestTimeoutException"})
+UNANSWERED_STATUS = (408, 502, 504)
 # A connection that was never made carried no call.
 NEVER_SENT = (
     exceptions.EndpointConnectionError,
@@ -75,7 +75,9 @@ def _of_answer(error: exceptions.ClientError, name: str) -> ProviderError:
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 400)
     if code == "LimitExceededException" and _is_about_room(message):
         return NoRoom(f"{name} has no room for now: {message} ({code})", code)
-    if code in AGAIN or status >= 500 or status in (408, 424, 429):
+    if code in UNANSWERED or status in UNANSWERED_STATUS:
+        return Unanswered(f"{name} gave up waiting: {message} ({code})", code)
+    if code in AGAIN or status >= 500 or status in (424, 429):
         return TryAgain(f"{name} is busy or failing: {message} ({code})", code)
     return Refused(f"{name} refused: {message} ({code})", code)
 

@@ -25,8 +25,9 @@ def once(call: Call) -> Perform:
         charge = PRICES.charge(call.item, call.count(work.job.request))
 
         async def attempt() -> Any:
+            params = call.params(work)
             async with metered(work, call.service, charge) as run:
-                answer = await call_aws(work.tools.aws, call.service, call.method, **call.params(work))
+                answer = await call_aws(work.tools.aws, call.service, call.method, **params)
             return await settled(work, run, Settled(call.read(answer), charge))
 
         return await patiently(work, attempt)

@@ -47,7 +47,9 @@ async def embed(
 def _failure(answer: httpx.Response) -> ProviderError:
     reason, code = _explain(answer)
     # OpenAI: 429 insufficient_quota means that the account is out of money, not that it is too fast.
-    if answer.status_code >= 500 or (answer.status_code in (408, 429) and code != "insufficient_quota"):
+    if answer.status_code in (408, 502, 504):
+        return Unanswered(f"OpenAI gave up waiting: {reason} ({answer.status_code})", code)
+    if answer.status_code >= 500 or (answer.status_code == 429 and code != "insufficient_quota"):
         return TryAgain(f"OpenAI is busy or failing: {reason} ({answer.status_code})", code)
     return Refused(f"OpenAI refused: {reason} ({answer.status_code})", code)
 

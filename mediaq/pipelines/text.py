@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from mediaq.errors import Refused
 from mediaq.pipelines.metered import once
 from mediaq.pipelines.operation import Answer, Call, Operation, Pipeline, Request, Work, nothing
 from mediaq.pipelines.requests import Name, ObjectKey, Text, request_type
@@ -25,6 +26,8 @@ def _text_and_language(work: Work) -> dict[str, Any]:
 
 
 def _likeliest(work: Work) -> str:
+    if not work.results[LANGUAGE]:
+        raise Refused("no language was found in the text: send languageCode", "NoLanguage")
     found = max(work.results[LANGUAGE], key=lambda language: language["Score"])
     return str(found["LanguageCode"])
 

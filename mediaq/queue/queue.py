@@ -68,7 +68,7 @@ class Seen:
 
     Args:
         status: RQ's status, or None where there is no such job.
-        listed: Whether its id is in the queue's list or where a stock worker keeps it before the start.
+        listed: Whether its id is in the list, where a stock worker keeps it before the start, or scheduled.
         running: Whether a worker that runs it still shows signs of life.
         enqueued_at: When it was last pushed, where that is on record.
         error: The last line of its failure, where there is one.
@@ -114,6 +114,7 @@ class Queue:
             keys.failed(self.name),
             keys.started(self.name),
             keys.executions(job.id),
+            keys.scheduled(self.name),
         ]
         return bool(await self._push(keys=key_list, args=[job.id, *fields]))
 
@@ -141,10 +142,11 @@ class Queue:
                 pipe.hmget(keys.job(job_id), "status", "enqueued_at")
                 pipe.lpos(keys.queue(self.name), job_id)
                 pipe.lpos(keys.intermediate(self.name), job_id)
+                pipe.zscore(keys.scheduled(self.name), job_id)
                 pipe.zcount(keys.executions(job_id), alive, "+inf")
                 pipe.xrevrange(keys.results(job_id), count=1)
             answers = await pipe.execute()
-        return [_seen(*answers[at : at + 5]) for at in range(0, len(answers), 5)]
+        return [_seen(*answers[at : at + 6]) for at in range(0, len(answers), 6)]
 
     async def trim(self, keep: int) -> int:
         """Forgets the oldest finished jobs beyond `keep`, with all their keys; returns how many went.
@@ -183,12 +185,17 @@ def _as_hash(job: QueuedJob, queue: str, connection: SyncRedis) -> dict[str, Any
 
 
 def _seen(
-    fields: list[bytes | None], listed: int | None, taken: int | None, running: int, results: list[Any]
+    fields: list[bytes | None],
+    listed: int | None,
+    taken: int | None,
+    due: float | None,
+    running: int,
+    results: list[Any],
 ) -> Seen:
     status, enqueued_at = fields
     return Seen(
         status=status.decode() if status else None,
-        listed=listed is not None or taken is not None,
+        listed=not (listed is taken is due is None),
         running=running > 0,
         enqueued_at=datetime.fromisoformat(enqueued_at.decode()) if enqueued_at else None,
         error=_last_line(results[0][1]) if results else None,

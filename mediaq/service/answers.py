@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from starlette.responses import Response
 
-from mediaq.model import Job
+from mediaq.model import Certainty, Job
 from mediaq.pipelines.catalog import PIPELINES
 from mediaq.service.auth import Caller
 from mediaq.store.operations import Row
@@ -42,7 +42,8 @@ def show_job(job: Job, costs: list[Row], caller: Caller) -> dict[str, Any]:
         "failedReason": job.failed_reason,
         "stacktrace": job.stacktrace if caller.admin else [],
         "status": job.status,
-        "cost": sum(row["amount"] for row in costs),
+        "cost": sum(row["amount"] for row in costs if row["certainty"] != Certainty.POSSIBLY_BILLED),
+        "possibleCost": sum(row["amount"] for row in costs if row["certainty"] == Certainty.POSSIBLY_BILLED),
         "costs": [{_camel(name): value for name, value in row.items()} for row in costs],
         "links": links(job),
     }

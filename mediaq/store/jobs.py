@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import asyncpg
@@ -11,6 +11,9 @@ from attrs import frozen
 from mediaq.errors import FenceLost, KeyTaken, NotYours
 from mediaq.model import Job, JobStatus, NewJob, Progress
 from mediaq.store.pool import Store, storable
+
+# Jobs that one statement deletes at most, to stay within its time.
+PURGE_BATCH = 1000
 
 
 @frozen
@@ -164,9 +167,12 @@ async def release(store: Store, job: Job) -> None:
             await _derive_media_status(store, connection, media_item)
 
 
-async def take_open(store: Store, batch: int) -> list[Job]:
-    """Returns open jobs that no living worker holds, the longest unseen first."""
-    return [Job.from_row(row) async for row in store.queries.take_open_jobs(store.pool, batch=batch)]
+async def take_open(store: Store, types: Sequence[str], batch: int) -> list[Job]:
+    """Returns open jobs of these types that no living worker holds: those of dead workers first."""
+    return [
+        Job.from_row(row)
+        async for row in store.queries.take_open_jobs(store.pool, types=list(types), batch=batch)
+    ]
 
 
 async def count_death(store: Store, job: Job) -> None:
@@ -187,7 +193,10 @@ async def close(store: Store, job: Job, reason: str) -> bool:
 
 async def purge(store: Store, days: int) -> int:
     """Deletes jobs that ended more than `days` days ago; returns how many."""
-    return int(await store.queries.purge_jobs(store.pool, days=days))
+    total = 0
+    while gone := await store.queries.purge_jobs(store.pool, days=days, most=PURGE_BATCH):
+        total += gone
+    return total
 
 
 async def _derive_media_status(

@@ -116,6 +116,7 @@ async def fail(store: Store, run: Run, error: ProviderError) -> None:
     await store.queries.fail_run(
         store.pool,
         id=run.id,
+        fence=run.job.fence,
         state=_state_after(error, run),
         error=storable(str(error)),
         over=isinstance(error, ProviderJobFailed | ProviderJobRefused),

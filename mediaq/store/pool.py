@@ -12,6 +12,7 @@ import asyncpg
 import msgspec
 from pgvector.asyncpg import register_vector
 
+from mediaq.errors import MigrationError
 from mediaq.settings import Database
 
 SQL = Path(__file__).parent / "sql"
@@ -75,7 +76,10 @@ async def _prepare(connection: asyncpg.Connection) -> None:
         await connection.set_type_codec(
             kind, schema="pg_catalog", encoder=encode_json, decoder=msgspec.json.decode
         )
-    await register_vector(connection)
+    try:
+        await register_vector(connection)
+    except ValueError:
+        raise MigrationError("the database lacks the schema: run mediaq migrate first") from None
 
 
 def encode_json(value: Any) -> str:

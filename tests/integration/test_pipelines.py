@@ -216,10 +216,9 @@ async def test_the_same_content_is_embedded_once_and_taken_from_the_cache_then(
 
 
 @pytest.fixture
-def openai(monkeypatch: pytest.MonkeyPatch) -> None:
+def openai(overrides: dict[str, str]) -> None:
     """Has the settings, which are made after this, name OpenAI."""
-    monkeypatch.setenv("MEDIAQ_EMBEDDING__PROVIDER", "openai")
-    monkeypatch.setenv("MEDIAQ_EMBEDDING__DIMENSIONS", "256")
+    overrides |= {"MEDIAQ_EMBEDDING__PROVIDER": "openai", "MEDIAQ_EMBEDDING__DIMENSIONS": "256"}
 
 
 async def test_openai_embeds_texts_where_the_settings_say_so(

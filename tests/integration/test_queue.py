@@ -111,6 +111,34 @@ async def test_a_job_that_a_living_worker_runs_is_not_pushed(queue: Queue, sync:
     assert (await look(queue)).running
 
 
+async def test_a_job_that_stands_in_the_list_without_its_hash_stands_there_once_when_pushed(
+    queue: Queue, sync: Redis
+) -> None:
+    await queue.push(JOB)
+    sync.delete(f"rq:job:{JOB.id}")
+    assert await queue.push(JOB)
+    assert sync.lrange(f"rq:queue:{NAME}", 0, -1) == [JOB.id.encode()]
+
+
+async def test_a_job_called_scheduled_that_nobody_scheduled_is_pushed(queue: Queue, sync: Redis) -> None:
+    await queue.push(JOB)
+    sync.lpop(f"rq:queue:{NAME}")
+    sync.hset(f"rq:job:{JOB.id}", "status", "scheduled")
+    assert not (await look(queue)).listed
+    assert await queue.push(JOB)
+    assert sync.lrange(f"rq:queue:{NAME}", 0, -1) == [JOB.id.encode()]
+
+
+@pytest.mark.parametrize("status", ["stopped", "canceled"])
+async def test_a_job_that_was_stopped_or_cancelled_is_not_pushed(
+    queue: Queue, sync: Redis, status: str
+) -> None:
+    await queue.push(JOB)
+    sync.hset(f"rq:job:{JOB.id}", "status", status)
+    sync.lpop(f"rq:queue:{NAME}")
+    assert not await queue.push(JOB)
+
+
 async def test_a_job_that_is_scheduled_is_not_pushed(queue: Queue, rq: RQQueue) -> None:
     rq.enqueue_in(timedelta(hours=1), foreign.shout, "a", job_id=JOB.id)
     assert not await queue.push(JOB)

@@ -158,7 +158,7 @@ async def test_a_long_job_that_may_not_be_looked_at_stays_possibly_billed(api: A
 
 
 @pytest.fixture
-async def senseless(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
+async def senseless(overrides: dict[str, str]) -> AsyncIterator[None]:
     """Has the settings, which are made after this, name a provider whose answers make no sense."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -169,9 +169,9 @@ async def senseless(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
 
     async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        monkeypatch.setenv("MEDIAQ_EMBEDDING__PROVIDER", "openai")
-        monkeypatch.setenv("MEDIAQ_EMBEDDING__DIMENSIONS", "256")
-        monkeypatch.setenv("MEDIAQ_EMBEDDING__OPENAI_URL", f"http://127.0.0.1:{port}/v1")
+        overrides["MEDIAQ_EMBEDDING__PROVIDER"] = "openai"
+        overrides["MEDIAQ_EMBEDDING__DIMENSIONS"] = "256"
+        overrides["MEDIAQ_EMBEDDING__OPENAI_URL"] = f"http://127.0.0.1:{port}/v1"
         yield
 
 

@@ -279,18 +279,22 @@ async def test_open_jobs_are_those_that_no_living_worker_holds(store: Store) -> 
     await jobs.end(store, await started(store, delayed), DELAYED)
     await jobs.end(store, await started(store, closed), completed())
     await store.pool.execute("update jobs set accepted_at = now() - interval '3 s'")
-    assert {job.id for job in await jobs.take_open(store, 10)} == {waiting.id, dead.id, delayed.id}
+    assert {job.id for job in await jobs.take_open(store, [JOB.type], 10)} == {
+        waiting.id,
+        dead.id,
+        delayed.id,
+    }
 
 
 async def test_a_job_that_was_just_accepted_is_left_to_who_accepted_it(store: Store) -> None:
     await accepted(store)
-    assert await jobs.take_open(store, 10) == []
+    assert await jobs.take_open(store, [JOB.type], 10) == []
 
 
 async def test_open_jobs_are_taken_in_turns(store: Store) -> None:
     ids = {(await accepted(store)).id for _ in range(6)}
     await store.pool.execute("update jobs set accepted_at = now() - interval '3 s'")
-    turns = [{job.id for job in await jobs.take_open(store, 2)} for _ in range(3)]
+    turns = [{job.id for job in await jobs.take_open(store, [JOB.type], 2)} for _ in range(3)]
     assert [len(turn) for turn in turns] == [2, 2, 2]
     assert set.union(*turns) == ids
 

@@ -306,3 +306,27 @@ async def test_costs_are_listed_by_call_and_summed_by_service_and_certainty(stor
             ("possibly_billed", 1, Decimal(1), Decimal("0.001")),
         ]
     assert await operations.cost_summary(store, "bob") == []
+
+
+async def test_an_older_owner_cannot_fail_a_run_that_another_has_adopted(store: Store) -> None:
+    """Neither the adopted run's result nor, before that, its cost row."""
+    old = await started(store)
+    run = await begun(store, old, token="job-1-transcribe-0")
+    new = await started(store, old)
+    adopted = await begun(store, new, token="job-1-transcribe-0")
+
+    await operations.fail(store, run, BUSY)
+    assert await ledger(store) == [("possibly_billed", CHARGE.amount)]
+    assert await operations.settle(store, adopted, Settled("transcript", CHARGE))
+    await operations.fail(store, run, REFUSED)
+    assert await results(store, new) == {"detectLabels": "transcript"}
+    assert await ledger(store) == [("billed", CHARGE.amount)]
+
+
+async def test_a_result_counts_though_another_call_was_refused(store: Store) -> None:
+    job = await started(store)
+    slow, refused = await begun(store, job), await begun(store, job)
+    await operations.fail(store, refused, REFUSED)
+    await operations.settle(store, slow, Settled("late but paid for", CHARGE))
+    [outcome] = (await operations.outcomes(store, job)).values()
+    assert (outcome.result, outcome.error) == ("late but paid for", None)

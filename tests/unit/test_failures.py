@@ -28,12 +28,10 @@ def answered(code: str, message: str = "the reason", status: int = 400) -> Clien
         ("SlowDown", 503),
         ("InvalidPaginationTokenException", 400),
         ("ModelNotReadyException", 429),
-        ("ModelTimeoutException", 408),
         ("ModelErrorException", 424),
         # The code says it whatever the status; the status says it where the code is new.
         ("InternalServerError", 400),
         ("NeverHeardOf", 500),
-        ("NeverHeardOf", 502),
         ("NeverHeardOf", 429),
     ],
 )
@@ -156,3 +154,13 @@ def test_every_class_is_a_provider_error_and_only_a_lost_answer_is_also_tried_ag
     assert issubclass(Unanswered, TryAgain)
     assert not issubclass(NoRoom, TryAgain)
     assert all(issubclass(kind, ProviderError) for kind in (TryAgain, NoRoom, Refused))
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [("ModelTimeoutException", 408), ("RequestTimeout", 400), ("NeverHeardOf", 502), ("NeverHeardOf", 504)],
+)
+def test_what_someone_gave_up_waiting_for_may_be_done_and_is_unanswered(code: str, status: int) -> None:
+    error = classify(answered(code, status=status), "rekognition")
+    assert type(error) is Unanswered
+    assert str(error) == f"Rekognition gave up waiting: the reason ({code})"

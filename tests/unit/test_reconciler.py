@@ -28,7 +28,7 @@ def decided(job: dict[str, Any], **seen: Any) -> Leave | Push | Close:
 
 
 @pytest.mark.parametrize("job", JobStatus)
-@pytest.mark.parametrize("status", ["scheduled", "deferred", "created", "rate_limited", "ready_to_enqueue"])
+@pytest.mark.parametrize("status", ["deferred", "created", "rate_limited", "ready_to_enqueue"])
 def test_a_job_that_rq_will_run_by_itself_is_left_alone(job: JobStatus, status: str) -> None:
     assert decided({"status": job}, status=status) == Leave()
 
@@ -48,11 +48,20 @@ def test_a_job_that_was_ended_with_rqs_tools_is_closed(status: str, reason: str)
     ("listed", "age", "decision"),
     [(True, 3600, Leave()), (False, 59, Leave()), (False, 60, Leave()), (False, 61, Push())],
 )
-def test_a_queued_job_is_lost_when_it_is_in_no_list_for_a_minute(
-    listed: bool, age: int, decision: Leave | Push
+@pytest.mark.parametrize("status", ["queued", "scheduled"])
+def test_a_job_that_is_in_no_list_for_a_minute_is_lost(
+    status: str, listed: bool, age: int, decision: Leave | Push
 ) -> None:
     pushed = NOW - timedelta(seconds=age)
-    assert decided({}, status="queued", listed=listed, enqueued_at=pushed) == decision
+    assert decided({}, status=status, listed=listed, enqueued_at=pushed) == decision
+
+
+@pytest.mark.parametrize("status", [None, "queued", "scheduled", "failed"])
+def test_a_delayed_job_is_left_alone_until_it_is_due(status: str | None) -> None:
+    old = NOW - timedelta(hours=1)
+    delayed = {"status": JobStatus.DELAYED, "due_at": NOW + timedelta(seconds=1)}
+    assert decided(delayed, status=status, enqueued_at=old) == Leave()
+    assert decided({**delayed, "due_at": NOW}, status=status, enqueued_at=old) != Leave()
 
 
 def test_a_queued_job_in_no_list_without_a_time_is_lost() -> None:

@@ -1,13 +1,18 @@
 -- Guarantees: a job is in Redis at most once. Pushes it unless Redis has it open already: started by a worker
--- that still shows signs of life, scheduled, deferred, or queued and in a list. Repeating the call changes nothing.
+-- that still shows signs of life, scheduled, deferred, or queued and in a list; or stopped or cancelled there.
+-- Repeating the call changes nothing.
 -- KEYS: rq:job:ID, rq:queue:Q, rq:queue:Q:intermediate, rq:queues, rq:results:ID, rq:finished:Q, rq:failed:Q,
---       rq:wip:Q, rq:executions:ID
+--       rq:wip:Q, rq:executions:ID, rq:scheduled:Q
 -- ARGV: job id, then the fields and values of the job's hash
-local job, list, intermediate, queues, results, finished, failed, wip, executions = unpack(KEYS)
+local job, list, intermediate, queues, results, finished, failed, wip, executions, scheduled = unpack(KEYS)
 local id = ARGV[1]
 
 local status = redis.call('HGET', job, 'status')
-if status == 'scheduled' or status == 'deferred' then
+if status == 'deferred' or status == 'stopped' or status == 'canceled' then
+    return 0
+end
+-- RQ writes the status before the entry: a worker that dies between the two leaves the status alone.
+if status == 'scheduled' and redis.call('ZSCORE', scheduled, id) then
     return 0
 end
 -- RQ scores an execution 60 s beyond the time at which its worker counts as dead.
@@ -23,6 +28,8 @@ for _, execution in ipairs(redis.call('ZRANGE', executions, 0, -1)) do
     redis.call('DEL', 'rq:execution:' .. id .. ':' .. execution)
 end
 redis.call('DEL', job, results, executions)
+redis.call('LREM', list, 0, id)
+redis.call('ZREM', scheduled, id)
 redis.call('ZREM', finished, id)
 redis.call('ZREM', failed, id)
 redis.call('HSET', job, unpack(ARGV, 2))

@@ -95,10 +95,12 @@ set processing_status = coalesce(
 where id = :id;
 
 -- name: add_media_results!
--- Guarantees: a job's results join those of earlier jobs; the cost is that of all calls for this item.
+-- Guarantees: a job's results join those of earlier jobs; the cost is that of all calls for this item that are
+-- known to be billed.
 update media_items
 set metadata = metadata || :results || jsonb_build_object(
-        'processingCost', (select coalesce(sum(amount), 0) from cost_entries where media_item_id = :id),
+        'processingCost', (select coalesce(sum(amount), 0) from cost_entries
+                           where media_item_id = :id and certainty <> 'possibly_billed'),
         'processedAt', to_char(now() at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')),
     updated_at = now()
 where id = :id;
@@ -112,6 +114,7 @@ where id in (
     where status in ('waiting', 'active', 'delayed')
       and (lease_until is null or lease_until < now())
       and accepted_at < now() - interval '2 seconds'
+      and type = any(:types::text[])
     order by status <> 'active', reconciled_at nulls first
     limit :batch
     for update skip locked)
@@ -131,8 +134,11 @@ where id = :id and fence = :fence and status in ('waiting', 'active', 'delayed')
 returning media_item_id;
 
 -- name: purge_jobs$
--- Guarantees: only closed jobs go, with their runs; their cost rows stay.
+-- Guarantees: only closed jobs go, with their runs, a batch at a time; their cost rows stay.
 with gone as (
-    delete from jobs where status in ('completed', 'failed') and finished_at < now() - make_interval(days => :days)
+    delete from jobs where id in (
+        select id from jobs
+        where status in ('completed', 'failed') and finished_at < now() - make_interval(days => :days)
+        limit :most)
     returning 1)
 select count(*) from gone;

@@ -59,13 +59,14 @@ update operation_runs set provider_id = :provider_id where id = :id;
 -- name: fail_run!
 -- Guarantees: a call that was answered by an error is not in the ledger, and its token starts a new record; one
 -- whose answer was lost, or that started what the provider has not reported as over, stays as possibly billed.
+-- A run that another worker has adopted, or that has its answer on record, is left alone.
 with run as (
     update operation_runs
     set state = case when :state = 'failed' and provider_id is not null then 'unanswered' else :state end,
         error = :error,
         finished_at = now(),
         token = case when :state = 'failed' and provider_id is null then null else token end
-    where id = :id
+    where id = :id and fence = :fence and state not in ('succeeded', 'late')
     returning *)
 delete from cost_entries
 where certainty = 'possibly_billed'
@@ -73,18 +74,15 @@ where certainty = 'possibly_billed'
                  where state <> 'unanswered' and (:over or (provider_id is null and not :adopted)));
 
 -- name: known_outcomes
--- Guarantees: what is on record for good: results, and calls that the provider will never accept.
-select operation, state, result, error from operation_runs
+-- Guarantees: what is on record for good: a result, or else that the provider will never accept the call.
+select distinct on (operation) operation, result, error from operation_runs
 where job_id = :job_id and state in ('succeeded', 'refused')
-order by id;
+order by operation, state <> 'succeeded', id;
 
 -- name: count_failed_provider_jobs$
 -- Guarantees: counts what the provider itself reported as failed, and no call that may still be running there.
 select count(*) from operation_runs
 where job_id = :job_id and operation = :operation and state in ('job_failed', 'refused');
-
--- name: job_cost$
-select coalesce(sum(amount), 0) from cost_entries where job_id = :job_id;
 
 -- name: job_costs
 select operation, service, item, units, unit, unit_price, price_version, amount, certainty
