@@ -67,7 +67,7 @@ async def read(aws: Aws, bucket: str, key: str, *, most: int) -> bytes:
     info = await head(aws, bucket, key)
     if info.size > most:
         raise Refused(f"s3://{bucket}/{key} has {info.size} bytes; at most {most} are read", "ObjectTooLarge")
-    return await _read(aws, bucket, key)
+    return await _read(aws, bucket, key, IfMatch=info.etag)
 
 
 async def write(aws: Aws, bucket: str, key: str, content: bytes, content_type: str) -> None:

@@ -14,6 +14,7 @@ NO_NUL = r"\A[^\x00]*\Z"
 Name = Annotated[str, Meta(min_length=1, max_length=200, pattern=NO_NUL)]
 # AWS: an object key has 1 to 1,024 bytes of UTF-8.
 ObjectKey = Annotated[str, Meta(min_length=1, max_length=1024, pattern=NO_NUL)]
+Seconds = Annotated[float, Meta(ge=0)]
 Text = Annotated[str, Meta(min_length=1, pattern=NO_NUL)]
 Field = tuple[str, Any, Any] | tuple[str, Any]
 

@@ -15,7 +15,7 @@ from mediaq.pipelines.film import find_film, take_thumbnails
 from mediaq.pipelines.metered import metered, patiently, settled
 from mediaq.pipelines.operation import Answer, Operation, Pipeline, Work
 from mediaq.pipelines.prices import PRICES
-from mediaq.pipelines.requests import ObjectKey, request_type
+from mediaq.pipelines.requests import ObjectKey, Seconds, request_type
 from mediaq.store import operations
 
 # 1,000 labels, the most that a page may have, hold the loop for 31 ms while botocore parses them.
@@ -211,6 +211,8 @@ VIDEO = Pipeline(
     queue="video-processing",
     task="mediaq.tasks.process_video",
     description="process-video",
-    request=request_type("VideoRequest", OPERATIONS, ("s3Key", ObjectKey), ("duration", float | None, None)),
+    request=request_type(
+        "VideoRequest", OPERATIONS, ("s3Key", ObjectKey), ("duration", Seconds | None, None)
+    ),
     operations=OPERATIONS,
 )

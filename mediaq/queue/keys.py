@@ -25,16 +25,6 @@ def results(job_id: str) -> str:
     return f"rq:results:{job_id}"
 
 
-def dependents(job_id: str) -> str:
-    """The set of jobs that wait for one job."""
-    return f"rq:job:{job_id}:dependents"
-
-
-def dependencies(job_id: str) -> str:
-    """The set of jobs that one job waits for; RQ spells it with two colons."""
-    return f"rq:job::{job_id}:dependencies"
-
-
 def executions(job_id: str) -> str:
     """The sorted set of one job's executions."""
     return f"rq:executions:{job_id}"

@@ -102,6 +102,12 @@ REFUSED: dict[str, tuple[str, Any, str, str | None]] = {
         "text: Expected `str` matching regex '\\\\A[^\\\\x00]*\\\\Z'",
         "text",
     ),
+    "a negative duration": (
+        "video-processing",
+        {"mediaItemId": "m", "s3Key": "k", "operations": {"transcribe": True}, "duration": -1},
+        "duration: Expected `float` >= 0.0",
+        "duration",
+    ),
     "an unknown content type": (
         "embedding-generation",
         {**EMBEDDING, "contentType": "smell"},
