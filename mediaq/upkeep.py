@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
@@ -30,7 +28,7 @@ async def upkeep(resources: Resources) -> AsyncIterator[None]:
     Args:
         resources: Store, queues and settings.
     """
-    owner = f"{socket.gethostname()}:{os.getpid()}"
+    owner = leases.name_owner()
     settings = resources.settings
     redis = Redis.from_url(settings.redis.url, socket_timeout=settings.redis.timeout)
     scheduler = Scheduler(tuple(resources.queues), redis)

@@ -39,7 +39,7 @@ async def find_film(work: Work) -> Film:
         ProviderError: S3 cannot be asked for now.
     """
     if (found := work.shared.get("film")) is None:
-        found = work.shared["film"] = asyncio.ensure_future(patiently(work, lambda: _probe(work)))
+        found = work.shared["film"] = asyncio.create_task(patiently(work, lambda: _probe(work)))
     film: Film = await asyncio.shield(found)
     return film
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -41,7 +42,7 @@ class Work:
         results: Results of the operations that this one needs, by operation.
         patience: Seconds to go on repeating what fails for now.
         report: Tells how the operation stands, in a few words.
-        shared: What this job's operations share, by name (see `share`).
+        shared: What this job's operations share, by name.
     """
 
     job: Job
@@ -50,7 +51,7 @@ class Work:
     results: Results
     patience: float
     report: Callable[[TaskStatus, str | None], Awaitable[None]]
-    shared: dict[str, Awaitable[Any]]
+    shared: dict[str, asyncio.Task[Any]]
 
     @property
     def bucket(self) -> str:

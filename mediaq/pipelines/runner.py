@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
 import traceback
 from collections.abc import Awaitable, Mapping
 from typing import Any
@@ -18,7 +16,7 @@ from mediaq.model import Job, JobStatus, TaskStatus
 from mediaq.pipelines.backoff import delay_before
 from mediaq.pipelines.operation import Operation, Pipeline, Tools, Work
 from mediaq.pipelines.reporter import Announce, Reporter
-from mediaq.store import jobs, operations
+from mediaq.store import jobs, leases, operations
 from mediaq.store.pool import AWAY as POSTGRES_AWAY
 
 # The share of a job's timeout that an operation may spend on a provider that fails: what remains is for the
@@ -49,7 +47,7 @@ class Attempt:
     job: Job
     reporter: Reporter
     known: Mapping[str, operations.Outcome]
-    shared: dict[str, Awaitable[Any]]
+    shared: dict[str, asyncio.Task[Any]]
 
 
 async def run_job(tools: Tools, pipeline: Pipeline, job_id: str, announce: Announce) -> dict[str, Any]:
@@ -83,7 +81,7 @@ def _outlasting(tools: Tools, pipeline: Pipeline) -> stamina.BoundAsyncRetryingC
 
 async def _run(tools: Tools, pipeline: Pipeline, job_id: str, announce: Announce) -> dict[str, Any]:
     lease = tools.settings.worker.lease
-    job = await jobs.start(tools.store, job_id, _owner(), lease)
+    job = await jobs.start(tools.store, job_id, leases.name_owner(), lease)
     if job is None:
         return await _replay(tools, job_id)
     with logger.contextualize(job=job_id):
@@ -97,10 +95,6 @@ async def _run(tools: Tools, pipeline: Pipeline, job_id: str, announce: Announce
             # Left active it would count as a worker's death when it starts again.
             await _outlasting(tools, pipeline)(jobs.release, tools.store, job)
             raise
-
-
-def _owner() -> str:
-    return f"{socket.gethostname()}:{os.getpid()}"
 
 
 async def _replay(tools: Tools, job_id: str) -> dict[str, Any]:
@@ -151,7 +145,7 @@ async def _attempt(attempt: Attempt) -> dict[str, Any]:
         raise
     finally:
         for shared in attempt.shared.values():
-            asyncio.ensure_future(shared).cancel()
+            shared.cancel()
     return await (_fail(attempt, errors) if errors else _complete(attempt))
 
 

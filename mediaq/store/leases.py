@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import socket
+
 from mediaq.store.pool import Store
+
+
+def name_owner() -> str:
+    """Returns the name under which this process holds jobs and leases: its host and process id."""
+    return f"{socket.gethostname()}:{os.getpid()}"
 
 
 async def hold(store: Store, name: str, owner: str, seconds: float) -> bool:
