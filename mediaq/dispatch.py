@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from mediaq.model import Job
-from mediaq.pipelines.backoff import delay_before
 from mediaq.pipelines.catalog import PIPELINES
+from mediaq.queue.backoff import Backoff
 from mediaq.queue.queue import QueuedJob
 from mediaq.resources import Resources
 
@@ -25,6 +25,7 @@ def describe(resources: Resources, job: Job) -> QueuedJob:
     """Returns the job as RQ sees it, with as many retries as attempts are left after the next."""
     queue = resources.settings.queues.named(job.type)
     pipeline = PIPELINES[job.type]
+    backoff = Backoff(queue.backoff, jitter=queue.jitter)
     return QueuedJob(
         id=job.id,
         function=pipeline.task,
@@ -34,6 +35,6 @@ def describe(resources: Resources, job: Job) -> QueuedJob:
         result_ttl=queue.keep_completed,
         failure_ttl=queue.keep_failed,
         retries_left=max(job.attempts_left - 1, 0),
-        retry_intervals=tuple(delay_before(queue, attempt) for attempt in range(2, job.max_attempts + 1)),
+        retry_intervals=tuple(backoff.intervals(job.max_attempts - 1)),
         meta={"progress": dict(job.progress)},
     )

@@ -2,101 +2,46 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 import attrs
 import typed_settings as ts
-from attrs import field, frozen
+from attrs import frozen
 
 from mediaq.errors import SettingsError
+from mediaq.fields import (
+    address,
+    by_queue,
+    choice,
+    mask,
+    number,
+    one_of,
+    parse_concurrency,
+    secret,
+    text,
+    texts,
+    whole,
+)
 
 PREFIX = "MEDIAQ_"
 # Read by the programs themselves: the file to load, and what the command line's API calls use.
 NOT_SETTINGS = frozenset({"MEDIAQ_CONFIG", "MEDIAQ_API_URL", "MEDIAQ_TOKEN"})
-# Names that other tools share. They win over the file and lose against MEDIAQ_SECTION__KEY.
-SHARED_NAMES = {"REDIS_URL": "redis.url", "DATABASE_URL": "database.url", "AWS_REGION": "aws.region"}
+# Names that other tools share, and short ones. They win over the file and lose against MEDIAQ_SECTION__KEY.
+# Of several for one setting the last wins: mediaq uses the server that RQ's own tools use.
+SHARED_NAMES = {
+    "REDIS_URL": "redis.url",
+    "RQ_REDIS_URL": "redis.url",
+    "DATABASE_URL": "database.url",
+    "AWS_REGION": "aws.region",
+    "MEDIAQ_CONCURRENCY": "worker.concurrency",
+}
 
 # Lengths of vectors that the models make; each has an index of its own in store/migrations.
 LENGTHS = (256, 384, 512, 1024, 1536)
-
-
-def _number(value: Any, *, kind: Callable[[Any], Any], least: float, most: float) -> Any:
-    if isinstance(value, bool):
-        raise TypeError("a number is wanted")
-    number = kind(value)
-    if not math.isfinite(number):
-        raise ValueError("a finite number is wanted")
-    if kind is int and isinstance(value, float) and number != value:
-        raise ValueError("a whole number is wanted")
-    if not least <= number <= most:
-        raise ValueError(
-            f"must be at least {least:g}" + (f" and at most {most:g}" if most < float("inf") else "")
-        )
-    return number
-
-
-def whole(default: int, text: str, *, least: int = 1, most: float = float("inf")) -> Any:
-    """Declares a setting that is a whole number within bounds."""
-    return field(
-        default=default, converter=partial(_number, kind=int, least=least, most=most), metadata={"help": text}
-    )
-
-
-def one_of(choices: tuple[int, ...], default: int, text: str) -> Any:
-    """Declares a setting that is one of a few whole numbers."""
-
-    def convert(value: Any) -> Any:
-        number = _number(value, kind=int, least=min(choices), most=max(choices))
-        if number not in choices:
-            raise ValueError(f"must be one of {', '.join(map(str, choices))}")
-        return number
-
-    return field(default=default, converter=convert, metadata={"help": text})
-
-
-def number(default: float, text: str, *, least: float = 0, most: float = float("inf")) -> Any:
-    """Declares a setting that is a number within bounds."""
-    return field(
-        default=default,
-        converter=partial(_number, kind=float, least=least, most=most),
-        metadata={"help": text},
-    )
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError("a text is wanted")
-    return value
-
-
-def text(default: str, text: str) -> Any:
-    """Declares a setting that is a piece of text."""
-    return field(default=default, converter=_text, metadata={"help": text})
-
-
-def address(default: str, text: str) -> Any:
-    """Declares a setting that is a URL, whose password is never shown."""
-    return field(default=default, converter=_text, repr=lambda url: repr(mask(url)), metadata={"help": text})
-
-
-def choice(default: str, text: str) -> Any:
-    """Declares a setting that is one of the words of its type."""
-    return field(default=default, metadata={"help": text})
-
-
-def _secret(value: Any) -> ts.types.SecretStr:
-    return ts.types.SecretStr(_text(value))
-
-
-def secret(text: str) -> Any:
-    """Declares a setting that is never shown, empty by default."""
-    return field(default=ts.types.SecretStr(""), converter=_secret, metadata={"help": text})
 
 
 @frozen
@@ -125,7 +70,9 @@ class Auth:
 class Redis:
     """The Redis or Valkey server that holds the queues."""
 
-    url: str = address("redis://127.0.0.1:6379/0", "Redis or Valkey; REDIS_URL in the environment wins.")
+    url: str = address(
+        "redis://127.0.0.1:6379/0", "Redis or Valkey; RQ_REDIS_URL or REDIS_URL in the environment win."
+    )
     timeout: float = number(5.0, "Seconds the service waits for Redis before it answers 503.", least=0.001)
 
 
@@ -196,8 +143,37 @@ class Embedding:
 class Worker:
     """What a worker runs and how it lets others know that it lives."""
 
-    lease: float = number(20.0, "Seconds a started job is its worker's without a sign of life.", least=0.001)
+    functions: tuple[str, ...] = texts(
+        ("mediaq.tasks.*",),
+        "Functions that may run: dotted paths, or package.module.* for all that is defined there and below.",
+    )
+    concurrency: str = by_queue(
+        "Jobs at once by queue, as image-processing=3,other=10; before their tables. MEDIAQ_CONCURRENCY wins."
+    )
+    default_concurrency: int = whole(10, "Jobs at once of a queue of which nothing else is said.")
+    parked: int = whole(
+        100, "Jobs of a queue that may wait for something outside at once, besides those that run.", least=0
+    )
+    grace: float = number(10.0, "Seconds running jobs have to end in when the worker is asked to stop.")
+    beat: float = number(4.0, "Seconds between two signs of life that a worker gives in Redis.", least=0.1)
+    dead_after: float = number(
+        16.0,
+        "Seconds without one after which others take its jobs over; at least three beats.",
+        least=0.3,
+    )
+    lease: float = number(
+        20.0, "Seconds a started job is its worker's on record, in Postgres, without a renewal.", least=0.001
+    )
     deaths: int = whole(3, "How many workers a job may outlive before it fails as poison.")
+    lag: float = number(
+        1.0, "Seconds the event loop may be held before the stack of the guilty code is logged.", least=0.001
+    )
+    webhook_hosts: tuple[str, ...] = texts((), "Hosts that RQ's webhooks may be sent to.")
+
+    @dead_after.validator
+    def _not_before_the_next_beats(self, _: Any, seconds: float) -> None:
+        if seconds < 3 * self.beat:
+            raise ValueError("worker.dead_after must be at least three times worker.beat")
 
 
 @frozen
@@ -226,6 +202,7 @@ class Logs:
 ATTEMPTS = "Attempts a job has."
 BACKOFF = "Seconds before the second attempt; doubles with each further one."
 TIMEOUT = "Seconds one attempt may take."
+CONCURRENCY = "Jobs at once in one process."
 KEEP_COUNT = "Completed jobs that stay in Redis at most."
 DAY = 86400
 # Waits double: after more attempts they would be longer than calendars are.
@@ -243,6 +220,7 @@ class Queue:
     keep_completed: int = whole(3600, "Seconds a completed job stays in Redis.")
     keep_completed_count: int = whole(100, KEEP_COUNT)
     keep_failed: int = whole(86400, "Seconds a failed job stays in Redis.")
+    concurrency: int = whole(3, CONCURRENCY)
 
 
 # A table's own defaults have to be those of its class: typed-settings reads them there.
@@ -253,6 +231,7 @@ class VideoQueue(Queue):
     backoff: float = number(5.0, BACKOFF, most=DAY)
     timeout: int = whole(14400, TIMEOUT)
     keep_completed_count: int = whole(50, KEEP_COUNT)
+    concurrency: int = whole(2, CONCURRENCY)
 
 
 @frozen
@@ -261,6 +240,7 @@ class TextQueue(Queue):
 
     backoff: float = number(1.0, BACKOFF, most=DAY)
     keep_completed_count: int = whole(200, KEEP_COUNT)
+    concurrency: int = whole(5, CONCURRENCY)
 
 
 @frozen
@@ -270,6 +250,7 @@ class EmbeddingQueue(Queue):
     attempts: int = whole(5, ATTEMPTS, most=MOST_ATTEMPTS)
     backoff: float = number(3.0, BACKOFF, most=DAY)
     keep_completed_count: int = whole(500, KEEP_COUNT)
+    concurrency: int = whole(10, CONCURRENCY)
 
 
 @frozen
@@ -280,6 +261,11 @@ class Queues:
     video_processing: VideoQueue = VideoQueue()
     text_analysis: TextQueue = TextQueue()
     embedding_generation: EmbeddingQueue = EmbeddingQueue()
+
+    @classmethod
+    def names(cls) -> list[str]:
+        """Returns the names of all queues, as they stand in Redis."""
+        return [attribute.name.replace("_", "-") for attribute in attrs.fields(cls)]
 
     def named(self, queue: str) -> Queue:
         """Returns the settings of the queue of that name, as it stands in Redis (`image-processing`)."""
@@ -302,6 +288,11 @@ class Settings:
     upkeep: Upkeep = Upkeep()
     logs: Logs = Logs()
     queues: Queues = Queues()
+
+    def concurrency(self) -> dict[str, int]:
+        """Returns how many jobs run at once, by queue; other queues have `worker.default_concurrency`."""
+        own = {name: self.queues.named(name).concurrency for name in self.queues.names()}
+        return own | parse_concurrency(self.worker.concurrency)
 
 
 def load_settings(path: Path | None = None) -> Settings:
@@ -338,35 +329,38 @@ def _find_file() -> Path | None:
 
 @frozen
 class _SharedNames:
-    """Loads the environment variables that other tools share; called by typed-settings."""
+    """Loads the environment variables of SHARED_NAMES; called by typed-settings."""
 
     def __call__(
-        self, settings_cls: type, options: tuple[ts.types.OptionInfo, ...]
+        self,
+        settings_cls: type,  # noqa: ARG002 - typed-settings passes it by this name
+        options: tuple[ts.types.OptionInfo, ...],
     ) -> ts.types.LoadedSettings:
         wanted = {option.path for option in options}
         values: dict[str, Any] = {}
         for name, option in SHARED_NAMES.items():
             if option in wanted and os.environ.get(name):
                 ts.dict_utils.set_path(values, option, os.environ[name])
-        return ts.types.LoadedSettings(
-            values, ts.types.LoaderMeta(f"environment for {settings_cls.__name__}")
-        )
+        return ts.types.LoadedSettings(values, ts.types.LoaderMeta(_SharedNames.__name__))
 
 
 def _refuse_unknown_variables() -> None:
-    known = {_variable(key) for key, _, _ in shown(Settings())}
+    known = {_variable(key) for key, _, _ in shown(Settings())} | NOT_SETTINGS | SHARED_NAMES.keys()
     for name in os.environ:
-        if name.startswith(PREFIX) and name not in known | NOT_SETTINGS:
+        if name.startswith(PREFIX) and name not in known:
             raise SettingsError(f"environment variable {name}: there is no such setting")
 
 
 def _explain(error: BaseException) -> str:
     # typed-settings names the option, and the file that it is from; a variable it does not name.
-    return re.sub(r"option '([\w.]+)' from loader EnvLoader", _name_variable, str(error))
+    return re.sub(r"option '([\w.]+)' from loader (EnvLoader|_SharedNames)", _name_variable, str(error))
 
 
 def _name_variable(found: re.Match[str]) -> str:
-    return f"option '{found[1]}' from environment variable {_variable(found[1])}"
+    option, loader = found.groups()
+    shared = [name for name, shares in SHARED_NAMES.items() if shares == option and os.environ.get(name)]
+    variable = _variable(option) if loader == "EnvLoader" else shared[-1]
+    return f"option '{option}' from environment variable {variable}"
 
 
 def _variable(key: str) -> str:
@@ -386,14 +380,3 @@ def _entries(table: Any, above: str) -> Iterator[tuple[str, str, str]]:
             yield from _entries(value, f"{above}{name}.")
         else:
             yield f"{above}{attribute.name}", mask(value), attribute.metadata["help"]
-
-
-# In the part before the host, or as a parameter.
-PASSWORD = re.compile(r"(//[^/?#:@]*:)[^/?#]*(?=@)|([?&]password=)[^&#]*")
-
-
-def mask(value: Any) -> str:
-    """Returns a value as text, with a secret or a URL's password replaced by stars."""
-    if isinstance(value, ts.types.SecretStr):
-        return "***" if value else ""
-    return PASSWORD.sub(lambda found: f"{found[1] or found[2]}***", str(value))

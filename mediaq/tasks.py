@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 
 from loguru import logger
@@ -14,9 +15,13 @@ from mediaq.errors import JobFailed
 from mediaq.logs import setup_logs
 from mediaq.pipelines.catalog import PIPELINES
 from mediaq.pipelines.runner import run_job
+from mediaq.queue.kept import kept
 from mediaq.queue.progress import publish
-from mediaq.resources import open_resources
+from mediaq.resources import Resources, open_resources
 from mediaq.settings import load_settings
+
+# What a worker keeps the resources of its jobs as.
+KEPT_AS = "mediaq"
 
 
 async def process_image(job_id: str) -> dict[str, Any]:
@@ -40,10 +45,8 @@ async def generate_embedding(job_id: str) -> dict[str, Any]:
 
 
 async def _run(queue: str, job_id: str) -> dict[str, Any]:
-    settings = load_settings()
-    setup_logs(settings.logs)
     rq_job = get_current_job()
-    async with open_resources(settings) as resources:
+    async with kept(KEPT_AS, open_for_jobs) as resources:
 
         async def announce(progress: Mapping[str, Any]) -> None:
             meta = {"progress": dict(progress)}
@@ -61,6 +64,15 @@ async def _run(queue: str, job_id: str) -> dict[str, Any]:
             if rq_job is not None:
                 _set_retries(rq_job, failure)
             raise
+
+
+@asynccontextmanager
+async def open_for_jobs() -> AsyncIterator[Resources]:
+    """Opens what jobs work with, as the settings say; a worker that runs many at once keeps it for all."""
+    settings = load_settings()
+    setup_logs(settings.logs)
+    async with open_resources(settings) as resources:
+        yield resources
 
 
 def _set_retries(rq_job: RQJob, failure: JobFailed) -> None:

@@ -1,4 +1,4 @@
-"""What a service does beside its requests, so that stock workers need no flags: schedule, reconcile, trim."""
+"""What runs beside requests and jobs, so that stock workers need no flags: schedule, reconcile, trim."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
 from loguru import logger
-from redis import Redis
 from redis.exceptions import RedisError
 
+from mediaq.queue.retention import trim
 from mediaq.queue.scheduler import Scheduler
 from mediaq.reconciler import reconcile
 from mediaq.resources import Resources
@@ -20,39 +20,61 @@ AWAY = (RedisError, *POSTGRES_AWAY)
 # RQ's own scheduler looks once a second.
 SCHEDULE_INTERVAL = 1.0
 
+Act = Callable[[], Awaitable[object]]
+
 
 @asynccontextmanager
 async def upkeep(resources: Resources) -> AsyncIterator[None]:
-    """Keeps the queues moving while the block runs.
+    """Keeps the queues moving while the block runs, whatever workers they have.
+
+    Args:
+        resources: Store, queues and settings.
+    """
+    scheduler = Scheduler(tuple(resources.queues), resources.redis)
+    interval = resources.settings.upkeep.interval
+    try:
+        async with (
+            reconciling(resources),
+            _repeating("scheduling", SCHEDULE_INTERVAL, scheduler.move_due),
+            _repeating("trimming", interval, lambda: _trim(resources)),
+        ):
+            yield
+    finally:
+        with suppress(*AWAY):
+            await scheduler.close()
+
+
+@asynccontextmanager
+async def reconciling(resources: Resources) -> AsyncIterator[None]:
+    """Compares open jobs with Redis while the block runs; of all processes that do, one at a time does it.
 
     Args:
         resources: Store, queues and settings.
     """
     owner = leases.name_owner()
-    settings = resources.settings
-    redis = Redis.from_url(settings.redis.url, socket_timeout=settings.redis.timeout)
-    scheduler = Scheduler(tuple(resources.queues), redis)
-    interval = settings.upkeep.interval
+    interval = resources.settings.upkeep.interval
+    try:
+        async with _repeating("reconciling", interval, lambda: reconcile(resources, owner)):
+            yield
+    finally:
+        with suppress(*AWAY):
+            await leases.drop(resources.store, "reconciler", owner)
+
+
+@asynccontextmanager
+async def _repeating(what: str, seconds: float, act: Act) -> AsyncIterator[None]:
     stop = asyncio.Event()
-    loops = [
-        asyncio.create_task(_every(SCHEDULE_INTERVAL, stop, "scheduling", scheduler.move_due)),
-        asyncio.create_task(_every(interval, stop, "reconciling", lambda: reconcile(resources, owner))),
-        asyncio.create_task(_every(interval, stop, "trimming", lambda: _trim(resources))),
-    ]
+    loop = asyncio.create_task(_repeat(what, seconds, act, stop))
     try:
         yield
     finally:
         # Asked to stop, not cancelled: a pass ends by itself within the servers' timeouts, and Python 3.11
         # may lose a cancellation that meets the end of a timeout.
         stop.set()
-        await asyncio.gather(*loops)
-        with suppress(*AWAY):
-            await scheduler.close()
-            await leases.drop(resources.store, "reconciler", owner)
-        redis.close()
+        await loop
 
 
-async def _every(seconds: float, stop: asyncio.Event, what: str, act: Callable[[], Awaitable[None]]) -> None:
+async def _repeat(what: str, seconds: float, act: Act, stop: asyncio.Event) -> None:
     """Acts again and again; a server that is away, or a fault, delays it and never ends it."""
     while not stop.is_set():
         try:
@@ -67,5 +89,5 @@ async def _every(seconds: float, stop: asyncio.Event, what: str, act: Callable[[
 
 
 async def _trim(resources: Resources) -> None:
-    for name, queue in resources.queues.items():
-        await queue.trim(resources.settings.queues.named(name).keep_completed_count)
+    for name in resources.queues:
+        await trim(resources.redis, name, resources.settings.queues.named(name).keep_completed_count)

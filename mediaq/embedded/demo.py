@@ -112,7 +112,7 @@ async def _run(console: Console, data: Path, orders: Sequence[Order], keep: bool
 async def _started(console: Console, data: Path) -> AsyncIterator[StackInfo]:
     began = monotonic()
     up: list[str] = []
-    console.print("Starting Valkey, Postgres, S3, the AWS stand-in, the service and its workers ...")
+    console.print("Starting Valkey, Postgres, S3, the AWS stand-in, the service and its worker ...")
     with console.status("") as status:
 
         def note(name: str) -> None:

@@ -13,7 +13,6 @@ from mediaq.embedded import ports, postgres, s3, valkey
 from mediaq.embedded.kept import Ports, Secrets
 from mediaq.embedded.processes import Process
 
-QUEUES = ("image-processing", "video-processing", "text-analysis", "embedding-generation")
 _BUCKET = "media"
 _DATABASE = "mediaq"
 _REGION = "us-east-1"
@@ -88,7 +87,7 @@ def processes(site: Site, info: StackInfo, *, worker: bool = True) -> list[list[
     Args:
         site: The data folder, secrets and ports.
         info: How the parts reach each other.
-        worker: Whether stock RQ workers belong to it, one for each queue.
+        worker: Whether a worker for all queues belongs to it.
 
     Returns:
         Layers: the processes of one start side by side, once all of the layer before are ready.
@@ -96,7 +95,6 @@ def processes(site: Site, info: StackInfo, *, worker: bool = True) -> list[list[
     python = partial(_python, env=info.env)
     standin_options = ["--s3-url", s3.url(port=site.ports.s3), "--data", str(site.data / "standin")]
     standin_calls = f"{info.aws_endpoint_url}/_standin/calls"
-    workers = [python(f"worker-{queue}", "rq.cli", "worker", queue) for queue in QUEUES if worker]
     return [
         _servers(site),
         [
@@ -110,7 +108,7 @@ def processes(site: Site, info: StackInfo, *, worker: bool = True) -> list[list[
         ],
         [
             python("serve", "mediaq.cli", "serve", ready=partial(ports.answering, f"{info.api_url}/readyz")),
-            *workers,
+            *([python("worker", "mediaq.cli", "worker")] if worker else []),
         ],
     ]
 

@@ -29,7 +29,7 @@ def up(data: Path, port: int | None, worker: bool) -> int:
     Args:
         data: The folder of everything that survives a restart; made where it is missing.
         port: The API's port; None keeps that of the last start, where it is free.
-        worker: Whether stock RQ workers belong to the stack.
+        worker: Whether a worker for all queues belongs to the stack.
 
     Returns:
         The exit status: 0 after a signal, 1 where the stack could not start.

@@ -13,9 +13,9 @@ from loguru import logger
 
 from mediaq.errors import FenceLost, JobFailed, ProviderError, Refused, TryAgain
 from mediaq.model import Job, JobStatus, TaskStatus
-from mediaq.pipelines.backoff import delay_before
 from mediaq.pipelines.operation import Operation, Pipeline, Tools, Work
 from mediaq.pipelines.reporter import Announce, Reporter
+from mediaq.queue.backoff import Backoff
 from mediaq.store import jobs, leases, operations
 from mediaq.store.pool import AWAY as POSTGRES_AWAY
 
@@ -254,7 +254,8 @@ async def _fail(attempt: Attempt, errors: Mapping[str, Exception]) -> dict[str, 
     worth_it = any(not isinstance(error, Refused) for error in errors.values())
     left = attempt.job.attempts_left if worth_it else 0
     queue = attempt.tools.settings.queues.named(attempt.pipeline.queue)
-    delay = delay_before(queue, attempt.job.attempts + 1) if left else None
+    backoff = Backoff(queue.backoff, jitter=queue.jitter)
+    delay = backoff.intervals(attempt.job.attempts)[-1] if left else None
     ending = jobs.Ending(
         status=JobStatus.DELAYED if left else JobStatus.FAILED,
         result=await _obtained(attempt),

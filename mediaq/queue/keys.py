@@ -1,55 +1,121 @@
-"""RQ's keys in Redis, as RQ 3.0 has them; only the Lua scripts spell some themselves, for ids they find."""
+"""Every key in Redis: RQ's, as RQ 3.0 spells them, and those of our own.
+
+The Lua scripts spell some of RQ's themselves, for ids they find; they take both prefixes as arguments.
+"""
 
 from __future__ import annotations
 
-QUEUES = "rq:queues"
+from rq.defaults import RQ_KEY_PREFIX
+
+RQ: str = RQ_KEY_PREFIX
+
+# Of our own; apart for each of RQ's prefixes that share a server.
+OURS = "mediaq" if RQ == "rq" else f"mediaq:{RQ}"
+
+QUEUES = f"{RQ}:queues"
+SUSPENDED = f"{RQ}:suspended"
+
+# Sorted set of `JOB:EXECUTION:QUEUE`, scored by when the worker that runs it counts as dead.
+LEASES = f"{OURS}:leases"
+# Set of the names of paused queues.
+PAUSED = f"{OURS}:paused"
 
 
 def queue(name: str) -> str:
     """The list of waiting job ids."""
-    return f"rq:queue:{name}"
+    return f"{RQ}:queue:{name}"
 
 
 def intermediate(name: str) -> str:
     """The list where a stock worker keeps an id between taking and starting it."""
-    return f"rq:queue:{name}:intermediate"
+    return f"{RQ}:queue:{name}:intermediate"
 
 
 def job(job_id: str) -> str:
     """The hash of one job."""
-    return f"rq:job:{job_id}"
+    return f"{RQ}:job:{job_id}"
+
+
+def dependents(job_id: str) -> str:
+    """The set of the ids of jobs that wait for this one."""
+    return f"{RQ}:job:{job_id}:dependents"
+
+
+def dependencies(job_id: str) -> str:
+    """The set of the ids of jobs that this one waits for; RQ spells it with two colons."""
+    return f"{RQ}:job::{job_id}:dependencies"
 
 
 def results(job_id: str) -> str:
     """The stream of one job's results."""
-    return f"rq:results:{job_id}"
+    return f"{RQ}:results:{job_id}"
 
 
 def executions(job_id: str) -> str:
     """The sorted set of one job's executions."""
-    return f"rq:executions:{job_id}"
+    return f"{RQ}:executions:{job_id}"
 
 
 def started(name: str) -> str:
     """The sorted set of running `JOB:EXECUTION`, scored by when they count as abandoned."""
-    return f"rq:wip:{name}"
+    return f"{RQ}:wip:{name}"
 
 
 def finished(name: str) -> str:
     """The sorted set of finished jobs, scored by when they are forgotten."""
-    return f"rq:finished:{name}"
+    return f"{RQ}:finished:{name}"
 
 
 def failed(name: str) -> str:
     """The sorted set of failed jobs, scored by when they are forgotten."""
-    return f"rq:failed:{name}"
+    return f"{RQ}:failed:{name}"
 
 
 def scheduled(name: str) -> str:
     """The sorted set of delayed jobs, scored by when they are due."""
-    return f"rq:scheduled:{name}"
+    return f"{RQ}:scheduled:{name}"
 
 
 def deferred(name: str) -> str:
     """The sorted set of jobs that wait for other jobs."""
-    return f"rq:deferred:{name}"
+    return f"{RQ}:deferred:{name}"
+
+
+def canceled(name: str) -> str:
+    """The sorted set of cancelled jobs."""
+    return f"{RQ}:canceled:{name}"
+
+
+def worker(name: str) -> str:
+    """The hash of one worker."""
+    return f"{RQ}:worker:{name}"
+
+
+def worker_executions(name: str) -> str:
+    """The set of `JOB:EXECUTION` that one worker runs."""
+    return f"{RQ}:worker:{name}:executions"
+
+
+def commands(worker_name: str) -> str:
+    """The channel that one worker takes commands from."""
+    return f"{RQ}:pubsub:{worker_name}"
+
+
+def scheduler_lock(name: str) -> str:
+    """The lock of whoever moves one queue's delayed jobs."""
+    return f"{RQ}:scheduler-lock:{name}"
+
+
+def ended(name: str) -> str:
+    """The sorted set of one queue's finished jobs, scored by when they ended: RQ scores by expiry."""
+    return f"{OURS}:ended:{name}"
+
+
+def outcomes(name: str) -> str:
+    """The hash that counts how one queue's attempts ended."""
+    return f"{OURS}:outcomes:{name}"
+
+
+def stuck(name: str) -> str:
+    """The sorted set of ids in a stock worker's intermediate list, scored by when they were first seen."""
+    return f"{OURS}:stuck:{name}"

@@ -1,101 +1,265 @@
-"""One RQ queue seen from asyncio: push, count, look, trim."""
+"""An RQ queue from asyncio: enqueue, follow, cancel and count jobs, a round trip each."""
 
 from __future__ import annotations
 
-import zlib
-from base64 import b64decode
-from collections.abc import Sequence
-from datetime import UTC, datetime
+import asyncio
+import calendar
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from attrs import frozen
-from redis import Redis as SyncRedis
 from redis.asyncio import Redis
-from rq.job import Job as RQJob
-from rq.job import JobStatus as RQStatus
+from rq.exceptions import DuplicateJobError, InvalidJobOperation, NoSuchJobError
+from rq.utils import parse_timeout
 
 from mediaq.queue import keys
-from mediaq.queue.codec import PlainPickle
-from mediaq.queue.scripts import load_script
+from mediaq.queue.backoff import Backoff
+from mediaq.queue.codec import StrictPickle
+from mediaq.queue.ends import written
+from mediaq.queue.handle import Handle
+from mediaq.queue.payload import resolve_serializer
+from mediaq.queue.prepared import Packer, Prepared
+from mediaq.queue.queued import Counts, QueuedJob
+from mediaq.queue.scripts import read_script
+from mediaq.queue.seen import ALIVE, Seen, look
+from mediaq.queue.view import JobView, read_view
+from mediaq.queue.watch import Watch
+from mediaq.queue.wire import Part, Wire, timeout_of
 
-# Finished jobs that one call of forget.lua removes at most, to keep Redis responsive.
-TRIM_BATCH = 500
+__all__ = ["Counts", "Handle", "Queue", "QueuedJob", "Seen"]
 
-
-@frozen
-class QueuedJob:
-    """A job as it is pushed.
-
-    Args:
-        id: Letters, digits, `-` and `_`.
-        function: Dotted path of what a worker calls, with `args`, which are plain values.
-        description: What RQ's tools show.
-        timeout: Seconds a run may take.
-        result_ttl: Seconds its hash and result stay after success.
-        failure_ttl: Seconds they stay after failure.
-        retries_left: How often it may still be run again after this run.
-        retry_intervals: Seconds before each further run, of all that the job has, the first first.
-        meta: Plain values that RQ's tools show beside the job.
-    """
-
-    id: str
-    function: str
-    args: tuple[Any, ...]
-    description: str
-    timeout: int
-    result_ttl: int
-    failure_ttl: int
-    retries_left: int
-    retry_intervals: tuple[int, ...]
-    meta: dict[str, Any]
+# Jobs that one call of a script enqueues or removes at most, to keep Redis responsive: about a millisecond.
+AT_ONCE = 100
 
 
-@frozen
-class Counts:
-    """How many jobs of a queue are where."""
-
-    waiting: int
-    active: int
-    completed: int
-    failed: int
-    delayed: int
-    paused: int = 0
-
-
-@frozen
-class Seen:
-    """What Redis knows of a job.
-
-    Args:
-        status: RQ's status, or None where there is no such job.
-        listed: Whether its id is in the list, where a stock worker keeps it before the start, or scheduled.
-        running: Whether a worker that runs it still shows signs of life.
-        enqueued_at: When it was last pushed, where that is on record.
-        error: The last line of its failure, where there is one.
-    """
-
-    status: str | None
-    listed: bool
-    running: bool
-    enqueued_at: datetime | None
-    error: str | None
+_ENQUEUE = ("admit", "enqueue")
+_CANCEL = ("admit", "cancel")
+_REQUEUE = ("admit", "requeue")
 
 
 class Queue:
     """An RQ queue; other producers and workers on it may be stock RQ.
 
+    All calls share one connection, made when it is first needed and again after it was lost, and closed with
+    the client. A call that fails with redis-py's `ConnectionError` or `TimeoutError` may have had its effect;
+    one that enqueues with a `job_id` and `unique=True` can be repeated.
+
     Args:
         name: The queue's name.
-        redis: An asyncio client that returns bytes.
+        redis: An asyncio client.
+        serializer: RQ's; None: pickles of plain values, which is all that an AsyncWorker reads; `json`;
+            `pickle`: pickles of anything, for stock workers; or one's own.
+        default_timeout: Seconds, or text such as `1h`, that a job may run which does not say.
+        backoff: How long its jobs wait before each retry where they do not say; None: not at all.
     """
 
-    def __init__(self, name: str, redis: Redis) -> None:
+    def __init__(
+        self,
+        name: str,
+        redis: Redis,
+        *,
+        serializer: Any = None,
+        default_timeout: int | str = 180,
+        backoff: Backoff | None = None,
+    ) -> None:
         self.name = name
         self.redis = redis
-        # RQ's Job class wants a client of its own; building a job's hash never uses it.
-        self._unused = SyncRedis()
-        self._push = load_script(redis, "push")
-        self._forget = load_script(redis, "forget")
+        self._serializer = StrictPickle if serializer is None else resolve_serializer(serializer)
+        timeout = parse_timeout(default_timeout) or 180
+        self._packer = Packer(name, self._serializer.dumps, timeout, backoff)
+        self._wire = Wire(redis, timeout=timeout_of(redis), tied=True)
+        self._watch = Watch(redis, self._call)
+        self._keys = (keys.queue(name), keys.QUEUES, keys.deferred(name), keys.scheduled(name))
+
+    def prepare(self, function: Any, /, *args: Any, **kwargs: Any) -> Prepared:
+        """Returns a job for `enqueue_many`.
+
+        Args:
+            function: What to call, a function that a worker can import, or its dotted path.
+            args: Its positional arguments.
+            kwargs: Its keyword arguments, and what RQ knows as arguments of `enqueue`:
+
+                * `job_timeout`, `result_ttl`, `failure_ttl`, `ttl`: seconds, or texts such as `1h`;
+                * `description`, `meta`, `depends_on`, `at_front`, `repeat`, `rate_limit`, `webhooks`;
+                * `job_id`; with `unique=True` there must be no job of that id;
+                * `on_success`, `on_failure`, `on_stopped`: an `rq.Callback`, or a dotted path;
+                * `retry`: an `rq.Retry`, or how often to run it again after a failure, with waits by
+                  `backoff`, a `Backoff`, or by the queue's;
+                * `args` and `kwargs`, for functions whose parameters have such names.
+
+        Raises:
+            TypeError: An argument is no plain value, or one of RQ's is of the wrong type.
+            ValueError: One of RQ's arguments is out of its bounds, or the function is of `__main__`.
+        """
+        return self._packer.pack(function, args, kwargs, written(datetime.now(UTC)))
+
+    async def enqueue(self, function: Any, /, *args: Any, **kwargs: Any) -> Handle:
+        """Enqueues a call, in one round trip.
+
+        Args:
+            function: What to call, a function that a worker can import, or its dotted path.
+            args: Its positional arguments.
+            kwargs: Its keyword arguments, and RQ's, as `prepare` takes them.
+
+        Raises:
+            rq.exceptions.DuplicateJobError: `unique=True`, and there is a job of that id.
+            TypeError, ValueError: As of `prepare`; nothing was sent.
+            redis.RedisError: Redis is away, or refuses.
+        """
+        return await self._send(self.prepare(function, *args, **kwargs))
+
+    async def enqueue_at(self, when: datetime, function: Any, /, *args: Any, **kwargs: Any) -> Handle:
+        """Schedules a call; a scheduler, of an AsyncWorker or a stock one, enqueues it then.
+
+        Args:
+            when: RQ counts whole seconds; a time without a zone is local.
+            function: As of `enqueue`.
+            args: As of `enqueue`.
+            kwargs: As of `enqueue`; as in RQ, a scheduled job does not wait for others.
+
+        Raises:
+            DuplicateJobError, TypeError, ValueError, redis.RedisError: As of `enqueue`.
+        """
+        return await self._send(self.prepare(function, *args, **kwargs), _epoch(when))
+
+    async def enqueue_in(
+        self, delay: timedelta | float, function: Any, /, *args: Any, **kwargs: Any
+    ) -> Handle:
+        """Schedules a call so many seconds from now; else as `enqueue_at`."""
+        seconds = delay if isinstance(delay, timedelta) else timedelta(seconds=delay)
+        return await self.enqueue_at(datetime.now(UTC) + seconds, function, *args, **kwargs)
+
+    async def enqueue_many(self, jobs: Iterable[Prepared]) -> list[Handle]:
+        """Enqueues jobs that `prepare` made, 100 in a round trip.
+
+        A job may wait for one before it.
+
+        Args:
+            jobs: The jobs, in order.
+
+        Raises:
+            rq.exceptions.DuplicateJobError: There are jobs with ids that `unique=True` claims; the others
+                are enqueued.
+            ValueError: An id occurs twice, or a job was prepared for another queue; nothing was sent.
+            redis.RedisError: Redis is away, or refuses; some jobs may be enqueued.
+        """
+        batch = list(jobs)
+        if len({job.id for job in batch}) < len(batch):
+            raise ValueError("two jobs of the batch have the same id")
+        if any(job.queue != self.name for job in batch):
+            raise ValueError(f"a job of the batch was prepared for another queue than {self.name}")
+        left_out: list[str] = []
+        for at in range(0, len(batch), AT_ONCE):
+            left_out += await self._save(batch[at : at + AT_ONCE])
+        if left_out:
+            raise DuplicateJobError(f"there are jobs with these ids already: {', '.join(left_out)}")
+        return [Handle(job.id, self) for job in batch]
+
+    def job(self, job_id: str) -> Handle:
+        """Returns a handle on a job of this queue, without asking Redis."""
+        return Handle(job_id, self)
+
+    async def fetch(self, job_id: str) -> JobView | None:
+        """Returns a job as it is now; None where this queue has none of that id.
+
+        Raises:
+            redis.RedisError: Redis is away.
+        """
+        key_list = (keys.job(job_id), keys.results(job_id), keys.scheduled(self.name))
+        view = read_view(job_id, await self._run(("view",), key_list, (job_id,)), self._serializer)
+        return view if view is not None and view.queue == self.name else None
+
+    async def wait_for_news(self, job: JobView) -> None:
+        """Waits until an execution of a job has come to something, or the job has ended without.
+
+        Args:
+            job: The job as it is known.
+
+        Raises:
+            redis.RedisError: Redis is away.
+        """
+        await self._watch.wait(job)
+
+    async def cancel(self, job_id: str) -> bool:
+        """Cancels a job, wherever it stands; what runs is told to stop.
+
+        As in RQ, jobs that wait for it go on waiting, and a stock worker that is told to stop a job calls it
+        stopped.
+
+        Returns:
+            Whether it is cancelled now; not, if it had ended or was cancelled before.
+
+        Raises:
+            rq.exceptions.NoSuchJobError: This queue has no such job.
+            redis.RedisError: Redis is away.
+        """
+        key_list = (keys.job(job_id), keys.queue(self.name), keys.canceled(self.name))
+        outcome = await self._run(_CANCEL, key_list, (keys.RQ, *_now(), self.name, job_id))
+        if outcome == b"absent":
+            raise NoSuchJobError(f"queue {self.name} has no job {job_id}")
+        return bool(outcome == b"canceled")
+
+    async def requeue(self, job_id: str, *, at_front: bool = False) -> None:
+        """Puts a job into its queue now: one that ended, was cancelled, is not due, or waits for others.
+
+        Args:
+            job_id: The job's id.
+            at_front: Whether it goes to the front; one that waits in the queue moves there.
+
+        Raises:
+            rq.exceptions.NoSuchJobError: This queue has no such job.
+            rq.exceptions.InvalidJobOperation: It is running.
+            redis.RedisError: Redis is away.
+        """
+        lists = (keys.queue(self.name), keys.intermediate(self.name))
+        arguments = (keys.RQ, keys.OURS, *_now(), self.name, job_id, int(at_front))
+        outcome = await self._run(_REQUEUE, (keys.job(job_id), *lists, keys.QUEUES), arguments)
+        if outcome == b"absent":
+            raise NoSuchJobError(f"queue {self.name} has no job {job_id}")
+        if outcome == b"started":
+            raise InvalidJobOperation(f"job {job_id} is running")
+
+    async def pause(self) -> None:
+        """Lets AsyncWorkers take no more of its jobs; what runs goes on. Stock workers do not know of it."""
+        await self._call("SADD", keys.PAUSED, self.name)
+
+    async def resume(self) -> None:
+        """Lets AsyncWorkers take its jobs again."""
+        await self._call("SREM", keys.PAUSED, self.name)
+
+    async def empty(self) -> int:
+        """Removes the jobs that wait in the queue now, with all their keys; returns how many.
+
+        Jobs that wait for one of them go on waiting, as in RQ.
+        """
+        left, removed = await self._call("LLEN", keys.queue(self.name)), 0
+        while left > 0:
+            went = await self._run(("empty",), (keys.queue(self.name),), (keys.RQ, min(left, AT_ONCE)))
+            if went == 0:
+                break
+            left, removed = left - went, removed + went
+        return removed
+
+    async def counts(self) -> Counts:
+        """Counts the jobs, in one round trip; entries that have expired do not count."""
+        now = datetime.now(UTC).timestamp()
+        name = self.name
+        commands: list[tuple[Part, ...]] = [
+            ("SISMEMBER", keys.PAUSED, name),
+            ("LLEN", keys.queue(name)),
+            ("ZCOUNT", keys.started(name), now, "+inf"),
+            # RQ scores what it keeps for ever as -1 or as infinite.
+            ("ZCARD", keys.finished(name)),
+            ("ZCOUNT", keys.finished(name), 0, now),
+            ("ZCARD", keys.failed(name)),
+            ("ZCOUNT", keys.failed(name), 0, now),
+            ("ZCARD", keys.scheduled(name)),
+            ("ZCARD", keys.deferred(name)),
+        ]
+        answers = await asyncio.gather(*(self._call(*command) for command in commands))
+        paused, listed, active, done, past, failed, failed_past, *delayed = answers
+        waiting, held = (0, listed) if paused else (listed, 0)
+        return Counts(waiting, active, done - past, failed - failed_past, sum(delayed), held)
 
     async def push(self, job: QueuedJob) -> bool:
         """Pushes a job unless Redis has it open already; repeating it is safe.
@@ -103,108 +267,50 @@ class Queue:
         Returns:
             Whether it was pushed now.
         """
-        fields = [part for pair in _as_hash(job, self.name, self._unused).items() for part in pair]
-        key_list = [
-            keys.job(job.id),
-            keys.queue(self.name),
-            keys.intermediate(self.name),
-            keys.QUEUES,
-            keys.results(job.id),
-            keys.finished(self.name),
-            keys.failed(self.name),
-            keys.started(self.name),
-            keys.executions(job.id),
-            keys.scheduled(self.name),
-        ]
-        return bool(await self._push(keys=key_list, args=[job.id, *fields]))
-
-    async def counts(self) -> Counts:
-        """Counts the jobs, in one round trip; entries that have expired do not count."""
-        now = datetime.now(UTC).timestamp()
-        async with self.redis.pipeline(transaction=False) as pipe:
-            pipe.llen(keys.queue(self.name))
-            pipe.zcount(keys.started(self.name), now, "+inf")
-            for ended in (keys.finished(self.name), keys.failed(self.name)):
-                # RQ scores what it keeps for ever as -1 or as infinite.
-                pipe.zcard(ended)
-                pipe.zcount(ended, 0, now)
-            pipe.zcard(keys.scheduled(self.name))
-            pipe.zcard(keys.deferred(self.name))
-            waiting, active, done, past, failed, failed_past, scheduled, deferred = await pipe.execute()
-        return Counts(waiting, active, done - past, failed - failed_past, scheduled + deferred)
+        name = self.name
+        key_list = (
+            *(keys.job(job.id), keys.queue(name), keys.intermediate(name), keys.QUEUES, keys.results(job.id)),
+            *(keys.finished(name), keys.failed(name), keys.started(name), keys.executions(job.id)),
+            keys.scheduled(name),
+        )
+        now = datetime.now(UTC)
+        arguments = (keys.RQ, ALIVE, written(now), job.id, *job.items(name, now))
+        return bool(await self._run(("push",), key_list, arguments))
 
     async def look(self, job_ids: Sequence[str]) -> list[Seen]:
-        """Looks jobs up, in one round trip, without changing anything."""
-        # RQ scores an execution 60 s beyond the time at which its worker counts as dead.
-        alive = datetime.now(UTC).timestamp() + 60
-        async with self.redis.pipeline(transaction=False) as pipe:
-            for job_id in job_ids:
-                pipe.hmget(keys.job(job_id), "status", "enqueued_at")
-                pipe.lpos(keys.queue(self.name), job_id)
-                pipe.lpos(keys.intermediate(self.name), job_id)
-                pipe.zscore(keys.scheduled(self.name), job_id)
-                pipe.zcount(keys.executions(job_id), alive, "+inf")
-                pipe.xrevrange(keys.results(job_id), count=1)
-            answers = await pipe.execute()
-        return [_seen(*answers[at : at + 6]) for at in range(0, len(answers), 6)]
+        """Looks jobs up, in two round trips, without changing anything."""
+        return await asyncio.gather(*(look(self._call, self.name, job_id) for job_id in job_ids))
 
-    async def trim(self, keep: int) -> int:
-        """Forgets the oldest finished jobs beyond `keep`, with all their keys; returns how many went.
+    async def _send(self, job: Prepared, due: int | None = None) -> Handle:
+        if await self._save([job], due):
+            raise DuplicateJobError(f"there is a job with the id {job.id} already")
+        return Handle(job.id, self)
 
-        Entries of finished and failed jobs that have expired go too, as when RQ cleans its registries up.
-        """
-        now = datetime.now(UTC).timestamp()
-        async with self.redis.pipeline(transaction=False) as pipe:
-            pipe.zremrangebyscore(keys.finished(self.name), 0, now)
-            pipe.zremrangebyscore(keys.failed(self.name), 0, now)
-            await pipe.execute()
-        return int(await self._forget(keys=[keys.finished(self.name)], args=[keep, TRIM_BATCH]))
+    async def _save(self, jobs: Iterable[Prepared], due: int | None = None) -> list[str]:
+        """Enqueues jobs in one step; returns the ids of those that were left out."""
+        arguments: list[Part] = [keys.RQ, *_now()]
+        for job in jobs:
+            arguments += job.arguments(due)
+        left_out = await self._run(_ENQUEUE, self._keys, arguments)
+        return [job_id.decode() for job_id in left_out]
 
+    async def _run(self, script: tuple[str, ...], key_list: Sequence[Part], arguments: Sequence[Part]) -> Any:
+        if not self._wire.connected:
+            await self._wire.connect()
+        return await read_script(*script).run(self._wire, key_list, arguments)
 
-def _as_hash(job: QueuedJob, queue: str, connection: SyncRedis) -> dict[str, Any]:
-    # RQ's own class writes RQ's format: a later RQ that adds a field finds it here as well.
-    rq_job = RQJob.create(
-        job.function,
-        args=job.args,
-        id=job.id,
-        description=job.description,
-        timeout=job.timeout,
-        result_ttl=job.result_ttl,
-        failure_ttl=job.failure_ttl,
-        origin=queue,
-        status=RQStatus.QUEUED,
-        meta=job.meta,
-        serializer=PlainPickle,
-        connection=connection,
-    )
-    rq_job.enqueued_at = datetime.now(UTC)
-    rq_job.retries_left = job.retries_left
-    rq_job.retry_intervals = list(job.retry_intervals)
-    fields: dict[str, Any] = rq_job.to_dict()
-    return fields
+    async def _call(self, *command: Part) -> Any:
+        if not self._wire.connected:
+            await self._wire.connect()
+        return await self._wire.call(*command)
 
 
-def _seen(
-    fields: list[bytes | None],
-    listed: int | None,
-    taken: int | None,
-    due: float | None,
-    running: int,
-    results: list[Any],
-) -> Seen:
-    status, enqueued_at = fields
-    return Seen(
-        status=status.decode() if status else None,
-        listed=not (listed is taken is due is None),
-        running=running > 0,
-        enqueued_at=datetime.fromisoformat(enqueued_at.decode()) if enqueued_at else None,
-        error=_last_line(results[0][1]) if results else None,
-    )
+def _now() -> tuple[float, str]:
+    """Returns the time, in seconds since the epoch and as RQ writes it."""
+    now = datetime.now(UTC)
+    return now.timestamp(), written(now)
 
 
-def _last_line(result: dict[bytes, bytes]) -> str | None:
-    traceback = result.get(b"exc_string")
-    if not traceback:
-        return None
-    lines = zlib.decompress(b64decode(traceback)).decode(errors="replace").strip().splitlines()
-    return lines[-1] if lines else None
+def _epoch(when: datetime) -> int:
+    # A time without a zone is local; RQ drops fractions of a second.
+    return calendar.timegm(when.astimezone(UTC).utctimetuple())

@@ -1,5 +1,6 @@
 """Settings: defaults, a file, variables that tools share, mediaq's own variables; bad ones are named."""
 
+import json
 import os
 import re
 import tomllib
@@ -10,7 +11,8 @@ from typing import Any
 import pytest
 
 from mediaq.errors import SettingsError
-from mediaq.settings import Queue, Settings, load_settings, mask, shown
+from mediaq.fields import mask
+from mediaq.settings import SHARED_NAMES, Queue, Settings, load_settings, shown
 
 CONFIG = Path(__file__).parents[2] / "config.toml"
 File = Callable[[str], Path]
@@ -21,7 +23,7 @@ def clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """An empty folder, and an environment without settings."""
     monkeypatch.chdir(tmp_path)
     for name in os.environ:
-        if name.startswith("MEDIAQ_") or name in {"REDIS_URL", "DATABASE_URL", "AWS_REGION"}:
+        if name.startswith("MEDIAQ_") or name in SHARED_NAMES:
             monkeypatch.delenv(name)
 
 
@@ -37,12 +39,12 @@ def file(tmp_path: Path) -> File:
     return write
 
 
-def leaves(tables: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+def leaves(tables: dict[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
     for name, value in tables.items():
         if isinstance(value, dict):
             yield from leaves(value, f"{above}{name}.")
         else:
-            yield f"{above}{name}", value
+            yield f"{above}{name}", json.dumps(value) if isinstance(value, list) else str(value)
 
 
 def test_nothing_has_to_be_set() -> None:
@@ -50,7 +52,7 @@ def test_nothing_has_to_be_set() -> None:
 
 
 def test_config_toml_shows_every_setting_with_its_default() -> None:
-    in_file = {key: str(value) for key, value in leaves(tomllib.loads(CONFIG.read_text()))}
+    in_file = dict(leaves(tomllib.loads(CONFIG.read_text())))
     assert in_file == {key: value for key, value, _ in shown(Settings())}
     assert load_settings(CONFIG) == Settings()
 
@@ -61,19 +63,20 @@ def test_config_toml_explains_every_key_in_the_words_of_the_settings() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "attempts", "backoff", "timeout", "keep_completed_count"),
+    ("name", "attempts", "backoff", "timeout", "keep_completed_count", "concurrency"),
     [
-        ("image-processing", 3, 2.0, 300, 100),
-        ("video-processing", 3, 5.0, 4 * 3600, 50),
-        ("text-analysis", 3, 1.0, 300, 200),
-        ("embedding-generation", 5, 3.0, 300, 500),
+        ("image-processing", 3, 2.0, 300, 100, 3),
+        ("video-processing", 3, 5.0, 4 * 3600, 50, 2),
+        ("text-analysis", 3, 1.0, 300, 200, 5),
+        ("embedding-generation", 5, 3.0, 300, 500, 10),
     ],
 )
 def test_each_queue_has_defaults_of_its_own(
-    name: str, attempts: int, backoff: float, timeout: int, keep_completed_count: int
+    name: str, attempts: int, backoff: float, timeout: int, keep_completed_count: int, concurrency: int
 ) -> None:
     queue: Queue = Settings().queues.named(name)
     assert (queue.attempts, queue.backoff, queue.timeout) == (attempts, backoff, timeout)
+    assert Settings().concurrency()[name] == queue.concurrency == concurrency
     assert (queue.keep_completed, queue.keep_completed_count, queue.keep_failed) == (
         3600,
         keep_completed_count,
@@ -86,6 +89,7 @@ def test_each_queue_has_defaults_of_its_own(
     ("shared", "own", "option"),
     [
         ("REDIS_URL", "MEDIAQ_REDIS__URL", "redis.url"),
+        ("RQ_REDIS_URL", "MEDIAQ_REDIS__URL", "redis.url"),
         ("DATABASE_URL", "MEDIAQ_DATABASE__URL", "database.url"),
         ("AWS_REGION", "MEDIAQ_AWS__REGION", "aws.region"),
     ],
@@ -109,6 +113,42 @@ def test_the_file_gives_way_to_shared_variables_and_they_to_mediaqs_own(
 def test_an_empty_shared_variable_is_as_if_it_were_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REDIS_URL", "")
     assert load_settings() == Settings()
+
+
+def test_mediaq_uses_the_redis_that_rqs_own_tools_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    """RQ's command line prefers RQ_REDIS_URL to REDIS_URL."""
+    monkeypatch.setenv("RQ_REDIS_URL", "redis://first")
+    monkeypatch.setenv("REDIS_URL", "redis://second")
+    assert load_settings().redis.url == "redis://first"
+
+
+def test_concurrency_is_said_by_the_queues_table_or_before_it_for_any_queue_at_once(
+    file: File, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = file(
+        "[queues.text-analysis]\nconcurrency = 6\n[queues.image-processing]\nconcurrency = 4\n"
+        '[worker]\nconcurrency = "text-analysis=7"'
+    )
+    own = {"video-processing": 2, "embedding-generation": 10}
+    assert load_settings(path).concurrency() == own | {"image-processing": 4, "text-analysis": 7}
+    monkeypatch.setenv("MEDIAQ_CONCURRENCY", " image-processing = 8, other=10,a=b=1")
+    found = load_settings(path).concurrency()
+    assert found == own | {"image-processing": 8, "text-analysis": 6, "other": 10, "a=b": 1}
+    monkeypatch.setenv("MEDIAQ_WORKER__CONCURRENCY", "other=1")
+    assert load_settings(path).concurrency()["other"] == 1
+
+
+def test_a_list_is_written_as_json_in_the_environment_and_shown_so(
+    file: File, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = file('[worker]\nfunctions = ["a.b.*"]')
+    assert load_settings(path).worker.functions == ("a.b.*",)
+    monkeypatch.setenv("MEDIAQ_WORKER__FUNCTIONS", '["pkg.mod.*", "other.run"]')
+    settings = load_settings(path)
+    assert settings.worker.functions == ("pkg.mod.*", "other.run")
+    assert ("worker.functions", '["pkg.mod.*", "other.run"]') in {entry[:2] for entry in shown(settings)}
+    monkeypatch.setenv("MEDIAQ_WORKER__FUNCTIONS", "[]")
+    assert load_settings(path).worker.functions == ()
 
 
 def test_one_key_of_a_queue_is_overridden_and_the_others_keep_that_queues_defaults(
@@ -151,6 +191,11 @@ def test_variables_that_are_not_settings_are_left_alone(monkeypatch: pytest.Monk
         ("[auth]\nsecret = 5", "auth.secret", "a text is wanted"),
         ('[logs]\nlevel = "LOUD"', "logs.level", "not in literals ('TRACE', 'DEBUG'"),
         ('[embedding]\nprovider = "acme"', "embedding.provider", "not in literals ('bedrock', 'openai')"),
+        ('[worker]\nfunctions = "a.b"', "worker.functions", "a list of texts is wanted, as in ["),
+        ("[worker]\nfunctions = [1]", "worker.functions", "a list of texts is wanted, as in ["),
+        ("[worker]\nconcurrency = 5", "worker.concurrency", "a text is wanted"),
+        ('[worker]\nconcurrency = "a"', "worker.concurrency", "'a' is not of the form QUEUE=JOBS"),
+        ("[queues.text-analysis]\nconcurrency = 0", "queues.text_analysis.concurrency", "at least 1"),
         ("[service]\nprot = 80", "service.prot", "Invalid options"),
         ("[servcie]\nport = 80", "servcie.port", "Invalid options"),
         ("[queues.audio]\nattempts = 1", "queues.audio.attempts", "Invalid options"),
@@ -177,6 +222,23 @@ def test_what_is_wrong_in_a_file_is_named_with_file_key_and_reason(
         ("MEDIAQ_REDIS__TIMEOUT", "inf", "a finite number is wanted"),
         ("MEDIAQ_LOGS__FORMAT", "xml", "not in literals ('auto', 'human', 'json')"),
         ("MEDIAQ_QUEUES__TEXT_ANALYSIS__ATTEMPTS", "0", "must be at least 1"),
+        ("MEDIAQ_WORKER__FUNCTIONS", "pkg.mod.*", "a list of texts is wanted, as in ["),
+        ("MEDIAQ_WORKER__FUNCTIONS", '"pkg.mod.*"', "a list of texts is wanted, as in ["),
+        ("MEDIAQ_WORKER__FUNCTIONS", '{"a.b": 1}', "a list of texts is wanted, as in ["),
+        ("MEDIAQ_WORKER__WEBHOOK_HOSTS", "[1]", "a list of texts is wanted, as in ["),
+        (
+            "MEDIAQ_CONCURRENCY",
+            "text-analysis",
+            "'text-analysis' is not of the form QUEUE=JOBS, with 1 or",
+        ),
+        ("MEDIAQ_CONCURRENCY", "text-analysis=many", "'text-analysis=many' is not of the form QUEUE=JOBS"),
+        ("MEDIAQ_CONCURRENCY", "text-analysis=0", "'text-analysis=0' is not of the form QUEUE=JOBS"),
+        ("MEDIAQ_CONCURRENCY", "text-analysis=-1", "'text-analysis=-1' is not of the form QUEUE=JOBS"),
+        ("MEDIAQ_CONCURRENCY", "text-analysis=1.5", "'text-analysis=1.5' is not of the form QUEUE=JOBS"),
+        ("MEDIAQ_CONCURRENCY", "=3", "'=3' is not of the form QUEUE=JOBS"),
+        ("MEDIAQ_CONCURRENCY", "a=1,", "'' is not of the form QUEUE=JOBS"),
+        ("MEDIAQ_CONCURRENCY", "a=1,b=2, a=3", "'a' is named twice"),
+        ("MEDIAQ_WORKER__CONCURRENCY", "a=x", "'a=x' is not of the form QUEUE=JOBS"),
         ("MEDIAQ_SERVICE__PROT", "80", "there is no such setting"),
         ("MEDIAQ_SERVICE_PORT", "80", "there is no such setting"),
         ("MEDIAQ_CONFIG", "missing.toml", "names missing.toml, and there is no such file"),
@@ -190,6 +252,14 @@ def test_what_is_wrong_in_the_environment_is_named_with_variable_and_reason(
         load_settings()
     assert name in str(refused.value)
     assert reason in str(refused.value)
+
+
+def test_a_worker_is_not_dead_before_it_had_to_give_signs_of_life(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEDIAQ_WORKER__BEAT", "6")
+    with pytest.raises(SettingsError, match=r"worker\.dead_after must be at least three times worker\.beat"):
+        load_settings()
+    monkeypatch.setenv("MEDIAQ_WORKER__DEAD_AFTER", "18")
+    assert load_settings().worker.dead_after == 18
 
 
 def test_every_bad_value_is_named_at_once(file: File, monkeypatch: pytest.MonkeyPatch) -> None:

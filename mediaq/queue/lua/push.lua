@@ -3,9 +3,10 @@
 -- Repeating the call changes nothing.
 -- KEYS: rq:job:ID, rq:queue:Q, rq:queue:Q:intermediate, rq:queues, rq:results:ID, rq:finished:Q, rq:failed:Q,
 --       rq:wip:Q, rq:executions:ID, rq:scheduled:Q
--- ARGV: job id, then the fields and values of the job's hash
+-- ARGV: RQ's prefix, seconds beyond now at which a living worker's execution expires at least, now (as RQ
+--       writes it), job id, then the names and values of the job's hash but for its status
 local job, list, intermediate, queues, results, finished, failed, wip, executions, scheduled = unpack(KEYS)
-local id = ARGV[1]
+local rq, alive, written, id = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 
 local status = redis.call('HGET', job, 'status')
 if status == 'deferred' or status == 'stopped' or status == 'canceled' then
@@ -15,8 +16,7 @@ end
 if status == 'scheduled' and redis.call('ZSCORE', scheduled, id) then
     return 0
 end
--- RQ scores an execution 60 s beyond the time at which its worker counts as dead.
-if status == 'started' and redis.call('ZCOUNT', executions, redis.call('TIME')[1] + 60, '+inf') > 0 then
+if status == 'started' and redis.call('ZCOUNT', executions, redis.call('TIME')[1] + alive, '+inf') > 0 then
     return 0
 end
 if status == 'queued' and (redis.call('LPOS', list, id) or redis.call('LPOS', intermediate, id)) then
@@ -25,14 +25,14 @@ end
 
 for _, execution in ipairs(redis.call('ZRANGE', executions, 0, -1)) do
     redis.call('ZREM', wip, id .. ':' .. execution)
-    redis.call('DEL', 'rq:execution:' .. id .. ':' .. execution)
+    redis.call('DEL', rq .. ':execution:' .. id .. ':' .. execution)
 end
 redis.call('DEL', job, results, executions)
 redis.call('LREM', list, 0, id)
 redis.call('ZREM', scheduled, id)
 redis.call('ZREM', finished, id)
 redis.call('ZREM', failed, id)
-redis.call('HSET', job, unpack(ARGV, 2))
+redis.call('HSET', job, 'status', 'queued', 'enqueued_at', written, unpack(ARGV, 5))
 redis.call('SADD', queues, list)
 redis.call('RPUSH', list, id)
 return 1

@@ -1,0 +1,143 @@
+"""Kinds of settings: each declares a field whose value is converted, checked, and explained to people."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import typed_settings as ts
+from attrs import field
+
+
+def _number(value: Any, *, kind: Callable[[Any], Any], least: float, most: float) -> Any:
+    if isinstance(value, bool):
+        raise TypeError("a number is wanted")
+    number = kind(value)
+    if not math.isfinite(number):
+        raise ValueError("a finite number is wanted")
+    if kind is int and isinstance(value, float) and number != value:
+        raise ValueError("a whole number is wanted")
+    if not least <= number <= most:
+        raise ValueError(
+            f"must be at least {least:g}" + (f" and at most {most:g}" if most < float("inf") else "")
+        )
+    return number
+
+
+def whole(default: int, text: str, *, least: int = 1, most: float = float("inf")) -> Any:
+    """Declares a setting that is a whole number within bounds."""
+    return field(
+        default=default, converter=partial(_number, kind=int, least=least, most=most), metadata={"help": text}
+    )
+
+
+def one_of(choices: tuple[int, ...], default: int, text: str) -> Any:
+    """Declares a setting that is one of a few whole numbers."""
+
+    def convert(value: Any) -> Any:
+        number = _number(value, kind=int, least=min(choices), most=max(choices))
+        if number not in choices:
+            raise ValueError(f"must be one of {', '.join(map(str, choices))}")
+        return number
+
+    return field(default=default, converter=convert, metadata={"help": text})
+
+
+def number(default: float, text: str, *, least: float = 0, most: float = float("inf")) -> Any:
+    """Declares a setting that is a number within bounds."""
+    return field(
+        default=default,
+        converter=partial(_number, kind=float, least=least, most=most),
+        metadata={"help": text},
+    )
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError("a text is wanted")
+    return value
+
+
+def text(default: str, text: str) -> Any:
+    """Declares a setting that is a piece of text."""
+    return field(default=default, converter=_text, metadata={"help": text})
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    wanted = "a list of texts is wanted, as in " + json.dumps(["one", "two"])
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            raise ValueError(wanted) from None
+    if not isinstance(value, list | tuple) or not all(isinstance(one, str) for one in value):
+        raise TypeError(wanted)
+    return tuple(value)
+
+
+def texts(default: tuple[str, ...], text: str) -> Any:
+    """Declares a setting that is a list of texts, written as JSON in the environment."""
+    return field(default=default, converter=_texts, metadata={"help": text})
+
+
+def parse_concurrency(text: str) -> dict[str, int]:
+    """Reads how many jobs run at once, as in `image-processing=3,other=10`.
+
+    Raises:
+        ValueError: It is not of that form, names a queue twice, or a number is not at least 1.
+    """
+    found: dict[str, int] = {}
+    for part in text.split(",") if text.strip() else ():
+        queue, _, jobs = (piece.strip() for piece in part.rpartition("="))
+        if not (queue and jobs.isdecimal() and int(jobs)):
+            raise ValueError(f"{part.strip()!r} is not of the form QUEUE=JOBS, with 1 or more jobs")
+        if queue in found:
+            raise ValueError(f"{queue!r} is named twice")
+        found[queue] = int(jobs)
+    return found
+
+
+def _concurrency(value: Any) -> str:
+    parse_concurrency(_text(value))
+    return str(value)
+
+
+def by_queue(text: str) -> Any:
+    """Declares a setting that is a number of jobs by queue, as in `image-processing=3,other=10`."""
+    return field(default="", converter=_concurrency, metadata={"help": text})
+
+
+def address(default: str, text: str) -> Any:
+    """Declares a setting that is a URL, whose password is never shown."""
+    return field(default=default, converter=_text, repr=lambda url: repr(mask(url)), metadata={"help": text})
+
+
+def choice(default: str, text: str) -> Any:
+    """Declares a setting that is one of the words of its type."""
+    return field(default=default, metadata={"help": text})
+
+
+def _secret(value: Any) -> ts.types.SecretStr:
+    return ts.types.SecretStr(_text(value))
+
+
+def secret(text: str) -> Any:
+    """Declares a setting that is never shown, empty by default."""
+    return field(default=ts.types.SecretStr(""), converter=_secret, metadata={"help": text})
+
+
+# In the part before the host, or as a parameter.
+PASSWORD = re.compile(r"(//[^/?#:@]*:)[^/?#]*(?=@)|([?&]password=)[^&#]*")
+
+
+def mask(value: Any) -> str:
+    """Returns a value as text, with a secret or a URL's password replaced by stars."""
+    if isinstance(value, ts.types.SecretStr):
+        return "***" if value else ""
+    if isinstance(value, tuple):
+        return json.dumps(value)
+    return PASSWORD.sub(lambda found: f"{found[1] or found[2]}***", str(value))

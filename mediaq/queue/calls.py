@@ -1,0 +1,118 @@
+"""What a worker says to Redis: what ended, and how many jobs it can take."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from attrs import frozen
+from redis.asyncio import Redis
+from redis.exceptions import OutOfMemoryError, ReadOnlyError, ResponseError
+
+from mediaq.queue import keys
+from mediaq.queue.ends import End, written
+from mediaq.queue.scripts import read_script
+from mediaq.queue.wire import Part, Wire
+
+if TYPE_CHECKING:
+    from mediaq.queue.lane import Lane
+    from mediaq.queue.worker import AsyncWorker
+
+Ask = tuple["Lane", int]
+
+
+@frozen
+class Claimed:
+    """What a claim brought for one lane.
+
+    Args:
+        lane: The lane.
+        asked: How many jobs it could take.
+        paused: Whether its queue is paused.
+        jobs: (job id, execution, hash) of each job.
+    """
+
+    lane: Lane
+    asked: int
+    paused: bool
+    jobs: list[tuple[str, str, dict[bytes, bytes]]]
+
+
+class Calls:
+    """A worker's calls, on one connection.
+
+    Args:
+        worker: The worker.
+        redis: A client of its server.
+    """
+
+    def __init__(self, worker: AsyncWorker, redis: Redis) -> None:
+        self.wire = Wire(redis)
+        self._worker = worker
+        self._claim = read_script("claim")
+        self._finish = read_script("admit", "dependents", "evict", "finish")
+        self._own = (keys.worker(worker.name), keys.worker_executions(worker.name))
+
+    async def connect(self) -> None:
+        """Connects, and teaches Redis the scripts.
+
+        Raises:
+            redis.exceptions.RedisError, OSError: Redis cannot be reached, or takes no scripts.
+        """
+        await self.wire.connect()
+        for script in (self._claim, self._finish):
+            await self.wire.call("SCRIPT", "LOAD", script.text)
+
+    def finish(self, ended: Sequence[End]) -> asyncio.Future[list[bytes]]:
+        """Records how executions ended; repeating it is safe.
+
+        Returns:
+            For each: ended, gone, canceled or lost.
+        """
+        now = datetime.now(UTC)
+        args: list[Part] = [keys.RQ, keys.OURS, now.timestamp(), written(now)]
+        for end in ended:
+            args += end.args
+        return self._finish.send(self.wire, (keys.LEASES, *self._own, keys.QUEUES), args)
+
+    def claim(self, asks: Sequence[Ask]) -> asyncio.Future[list[Any]]:
+        """Takes and starts jobs; `read_claims` reads the answer.
+
+        Where it is lost, Redis may have started jobs that nobody runs; a beat finds them.
+        """
+        worker, now = self._worker, datetime.now(UTC)
+        key_list = [keys.SUSPENDED, keys.PAUSED, keys.LEASES, *self._own]
+        args: list[Part] = [keys.RQ, worker.name, now.timestamp(), written(now), worker.options.lease]
+        args += [uuid4().hex[:24], worker.job_monitoring_interval]
+        for lane, most in asks:
+            key_list += [keys.queue(lane.queue), keys.started(lane.queue)]
+            args += [lane.queue, most]
+        return self._claim.send(self.wire, key_list, args)
+
+
+def read_claims(asks: Sequence[Ask], answer: list[Any]) -> list[Claimed] | None:
+    """Returns what a claim brought for each lane; None where all workers are suspended."""
+    suspended, *claims = answer
+    if suspended:
+        return None
+    return [_read(ask, claim) for ask, claim in zip(asks, claims, strict=True)]
+
+
+def _read(ask: Ask, claim: list[Any]) -> Claimed:
+    paused, *jobs = claim
+    return Claimed(
+        *ask, bool(paused), [(job.decode(), mark.decode(), _pair(flat)) for job, mark, flat in jobs]
+    )
+
+
+def _pair(flat: list[bytes]) -> dict[bytes, bytes]:
+    each = iter(flat)
+    return dict(zip(each, each, strict=True))
+
+
+def is_our_fault(error: ResponseError) -> bool:
+    """Tells a script that failed from a server that takes no writes for now."""
+    return "user_script" in str(error) and not isinstance(error, OutOfMemoryError | ReadOnlyError)

@@ -1,0 +1,72 @@
+"""Clients like the one RQ gave a worker: one on asyncio for its loop, an impatient one for its heart."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import redis.asyncio as aio
+from redis import Redis, SSLConnection, UnixDomainSocketConnection
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.asyncio.sentinel import Sentinel as AsyncSentinel
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+from redis.sentinel import SentinelConnectionPool
+from rq.connections import get_connection_kwargs
+
+# What only one of the two kinds of connections takes, or what is set here.
+_OWN = ("retry", "retry_on_error", "retry_on_timeout", "parser_class", "connection_pool", "driver_info")
+
+
+def open_async(connection: Redis) -> aio.Redis:
+    """Returns an asyncio client for the same server and database; its commands wait for as long as they take.
+
+    Args:
+        connection: A client of redis-py, of a TCP or Unix socket, with TLS, or of a Sentinel's master.
+    """
+    pool = connection.connection_pool
+    settings = _settings(connection)
+    if isinstance(pool, SentinelConnectionPool):
+        return _open_sentinel(pool, settings)
+    kind: type[aio.Connection | aio.UnixDomainSocketConnection] = aio.Connection
+    if issubclass(pool.connection_class, UnixDomainSocketConnection):
+        kind = aio.UnixDomainSocketConnection
+    elif issubclass(pool.connection_class, SSLConnection):
+        kind = aio.SSLConnection
+    settings |= {"socket_timeout": None, "retry": AsyncRetry(NoBackoff(), 0)}
+    return aio.Redis.from_pool(aio.ConnectionPool(connection_class=kind, **settings))
+
+
+def open_impatient(connection: Redis, timeout: float) -> Redis:
+    """Returns a client for the same server whose commands fail after the timeout, without repeating any.
+
+    Args:
+        connection: A client of redis-py.
+        timeout: Seconds.
+    """
+    pool = connection.connection_pool
+    settings = _settings(connection)
+    settings |= {"socket_timeout": timeout, "retry": Retry(NoBackoff(), 0)}
+    settings.setdefault("socket_connect_timeout", timeout)
+    if isinstance(pool, SentinelConnectionPool):
+        manager = pool.sentinel_manager
+        master: Redis = manager.master_for(pool.service_name, **settings)
+        return master
+    return Redis.from_pool(type(pool)(connection_class=pool.connection_class, **settings))
+
+
+def _settings(connection: Redis) -> dict[str, Any]:
+    settings = get_connection_kwargs(connection)
+    return {name: value for name, value in settings.items() if name not in _OWN}
+
+
+def _open_sentinel(pool: SentinelConnectionPool, settings: dict[str, Any]) -> aio.Redis:
+    manager = pool.sentinel_manager
+    addresses = [
+        (each.connection_pool.connection_kwargs["host"], each.connection_pool.connection_kwargs["port"])
+        for each in manager.sentinels
+    ]
+    sentinel = AsyncSentinel(  # type: ignore[no-untyped-call]
+        addresses, sentinel_kwargs=manager.sentinel_kwargs
+    )
+    master: aio.Redis = sentinel.master_for(pool.service_name, **settings)
+    return master

@@ -1,0 +1,79 @@
+"""A lane: one queue's share of a worker, with slots of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+
+class Lane:
+    """Counts one queue's slots; a parked job has given its slot back and takes one again before it goes on.
+
+    Args:
+        queue: The queue's name.
+        slots: Jobs at once.
+        parking: Jobs that may be parked at once.
+    """
+
+    def __init__(self, queue: str, *, slots: int, parking: int) -> None:
+        self.queue = queue
+        self.slots = slots
+        self.parking = parking
+        self.taken = 0
+        # Slots for which jobs have been asked for, and have not come yet.
+        self.asked = 0
+        self.parked = 0
+        # Whether there may be jobs in the queue; a claim that came back short knows better.
+        self.hungry = True
+        # Set while the lane has room and nothing to claim: someone may wait for work on its behalf.
+        self.idle = asyncio.Event()
+        self._returning: deque[asyncio.Future[None]] = deque()
+
+    @property
+    def free(self) -> int:
+        """How many jobs the lane can start; those that come back from parking go first."""
+        return max(self.slots - self.taken - self.asked - len(self._returning), 0)
+
+    def take(self) -> None:
+        """Takes a slot."""
+        self.taken += 1
+
+    def give(self) -> None:
+        """Gives a slot back: to a job that waits for one, if there is any."""
+        self.taken -= 1
+        while self._returning and self.taken < self.slots:
+            waiting = self._returning.popleft()
+            if not waiting.done():
+                self.taken += 1
+                waiting.set_result(None)
+
+    def park(self) -> bool:
+        """Gives a job's slot back while it waits for something outside.
+
+        Returns:
+            Whether there was room; if not, the job keeps its slot.
+        """
+        if self.parked >= self.parking:
+            return False
+        self.parked += 1
+        self.give()
+        return True
+
+    async def unpark(self) -> None:
+        """Takes a slot again, first come, first served.
+
+        A job that is cancelled meanwhile goes on at once, so that it can clean up: for that while there is
+        one job more than there are slots.
+        """
+        self.parked -= 1
+        if self.taken + self.asked < self.slots:
+            self.taken += 1
+            return
+        turn = asyncio.get_running_loop().create_future()
+        self._returning.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if not turn.done() or turn.cancelled():
+                self.taken += 1
+            raise

@@ -1,0 +1,362 @@
+"""The work loop: claims jobs for its lanes, runs them, and reports how they ended."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from redis.asyncio import Redis
+from redis.exceptions import NoScriptError, RedisError, ResponseError
+from rq.job import _current_job
+
+from mediaq.queue import ends
+from mediaq.queue.calls import Ask, Calls, Claimed, is_our_fault, read_claims
+from mediaq.queue.claimed import ClaimedJob, Hash
+from mediaq.queue.ends import End
+from mediaq.queue.lane import Lane
+from mediaq.queue.listen import listen
+from mediaq.queue.perform import conclude, perform
+from mediaq.queue.run import Reason, Run, current_run
+
+if TYPE_CHECKING:
+    from mediaq.queue.worker import AsyncWorker
+
+# Round trips under way at once: while Redis is at one, the loop prepares the next.
+MOST_EXCHANGES = 1
+# Ends reported in one call at most, to keep Redis responsive.
+MOST_ENDS = 100
+# Seconds between two looks at a queue that is paused, at a suspension, or at a Redis that takes no writes.
+POLL = 1.0
+# Seconds between two tries to reach Redis, at first and at most.
+RECONNECT = (0.05, 2.0)
+REFUSED = "Redis refused to take how this job ended; the worker's log tells more"
+
+Ended = tuple[End, Run]
+
+
+class WorkLoop:
+    """What an AsyncWorker does on its event loop.
+
+    Args:
+        worker: The worker: its name, options and what RQ gave it.
+        redis: An asyncio client like the worker's own.
+        burst: Whether to stop when there is nothing left to do.
+        max_jobs: Jobs to start at most.
+        max_idle: Seconds without a job after which to stop.
+    """
+
+    def __init__(
+        self,
+        worker: AsyncWorker,
+        redis: Redis,
+        *,
+        burst: bool = False,
+        max_jobs: int | None = None,
+        max_idle: float | None = None,
+    ) -> None:
+        self._worker = worker
+        self._redis = redis
+        self._calls = Calls(worker, redis)
+        self._burst = burst
+        self._budget = max_jobs
+        self._max_idle = max_idle
+        self.lanes = [_make_lane(worker, name) for name in worker.queue_names()]
+        self.runs: dict[str, Run] = {}
+        self.started = 0
+        # What is to be reported, and what is under way.
+        self.ended: list[Ended] = []
+        self.unsettled: dict[str, Run] = {}
+        self.claims = 0
+        self._exchanges = 0
+        self._stopping = False
+        self._away = True
+        self._last_active = time.monotonic()
+        self._wake = asyncio.Event()
+        self._tasks: set[asyncio.Future[Any]] = set()
+
+    async def work(self) -> None:
+        """Works until it is told to stop, or until there is nothing left to do."""
+        self.spawn(self._reach())
+        listeners = [asyncio.create_task(listen(lane, self._redis, self._wake.set)) for lane in self.lanes]
+        try:
+            while not self._is_done():
+                await self._wait()
+                self._exchange_what_is_due()
+        finally:
+            for listener in listeners:
+                listener.cancel()
+            await asyncio.gather(*listeners, return_exceptions=True)
+            await self._calls.wire.close()
+
+    def stop(self) -> None:
+        """Stops claiming; the loop ends when the last job has."""
+        self._stopping = True
+        self._wake.set()
+
+    def interrupt(self) -> None:
+        """Cuts the running jobs short, to hand them back."""
+        for run in list(self.runs.values()):
+            run.interrupt(Reason.INTERRUPTED)
+
+    def abandon(self) -> None:
+        """Hands back what does not end when it is cut short."""
+        for run in list(self.runs.values()):
+            self._report(run, ends.interrupted(run))
+
+    def stop_runs(self, chosen: Callable[[Run], bool]) -> bool:
+        """Stops executions on a user's request; returns whether there were any."""
+        found = [run for run in self.runs.values() if chosen(run)]
+        for run in found:
+            run.interrupt(Reason.STOPPED)
+        return bool(found)
+
+    def report(self, end: End, run: Run) -> None:
+        """Has an end recorded with the next exchange."""
+        self.ended.append((end, run))
+        self._wake.set()
+
+    def spawn(self, work: Awaitable[Any]) -> None:
+        """Runs something beside the loop and keeps it alive; what goes wrong in it is logged."""
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._forget)
+
+    def _forget(self, task: asyncio.Future[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            self._worker.log.error("Worker %s: %s", self._worker.name, error, exc_info=error)
+
+    def _is_done(self) -> bool:
+        if self.runs or self.ended or self._exchanges:
+            return False
+        if self._stopping or self._budget == 0:
+            return True
+        if self._burst:
+            return not self._away and not any(lane.hungry for lane in self.lanes)
+        return self._max_idle is not None and time.monotonic() - self._last_active >= self._max_idle
+
+    async def _wait(self) -> None:
+        if self._max_idle is None or self.runs:
+            await self._wake.wait()
+        else:
+            left = self._last_active + self._max_idle - time.monotonic()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(max(left, 0)):
+                    await self._wake.wait()
+        self._wake.clear()
+
+    # Exchanges with Redis: each takes what has ended, and brings as many jobs as there are free slots.
+
+    def _exchange_what_is_due(self) -> None:
+        while not self._away and self._exchanges < MOST_EXCHANGES:
+            asks = self._asks()
+            if not self.ended and not asks:
+                return
+            batch, self.ended = self.ended[:MOST_ENDS], self.ended[MOST_ENDS:]
+            self._exchanges += 1
+            for lane, most in asks:
+                lane.asked += most
+            self.spawn(self._exchange(batch, asks))
+
+    def _asks(self) -> list[Ask]:
+        if self._stopping:
+            return []
+        left = self._budget
+        asks: list[Ask] = []
+        for lane in self._worker.order(self.lanes):
+            most = lane.free if left is None else min(lane.free, left - lane.asked)
+            if lane.hungry and most > 0:
+                asks.append((lane, most))
+                left = None if left is None else left - most
+        return asks
+
+    async def _exchange(self, batch: list[Ended], asks: list[Ask]) -> None:
+        self.unsettled |= {run.execution: run for _, run in batch}
+        self.claims += bool(asks)
+        try:
+            # Both leave in one write.
+            finishing = self._calls.finish([end for end, _ in batch]) if batch else None
+            claiming = self._calls.claim(asks) if asks else None
+            if finishing is not None:
+                await self._settle(batch, finishing)
+            if claiming is not None:
+                self._start(read_claims(asks, await claiming), asks)
+        except NoScriptError as error:
+            self._lose(error)
+        except ResponseError as error:
+            self._worker.log.error("Worker %s: Redis refused: %s", self._worker.name, error)  # noqa: TRY400
+            await asyncio.sleep(POLL)
+        except (RedisError, OSError) as error:
+            self._lose(error)
+        finally:
+            self._exchanges -= 1
+            self.claims -= bool(asks)
+            for lane, most in asks:
+                lane.asked -= most
+            for _, run in batch:
+                self.unsettled.pop(run.execution, None)
+            self._wake.set()
+
+    async def _settle(self, batch: list[Ended], finishing: asyncio.Future[list[bytes]]) -> None:
+        try:
+            answers = await finishing
+        except (RedisError, OSError) as error:
+            if not isinstance(error, ResponseError) or not is_our_fault(error):
+                self.ended = batch + self.ended
+                raise
+            await self._settle_singly(batch, error)
+            return
+        for (end, run), what in zip(batch, answers, strict=True):
+            if what == b"ended":
+                self._worker.after(run, end)
+            elif what == b"lost":
+                self._worker.log.warning(
+                    "Worker %s: job %s is another worker's by now; what it did here is dropped",
+                    self._worker.name,
+                    run.job_id,
+                )
+        self._last_active = time.monotonic()
+
+    async def _settle_singly(self, batch: list[Ended], error: ResponseError) -> None:
+        """Sees to it that an end which Redis refuses does not hold up the others, nor its job."""
+        for end, run in batch:
+            if len(batch) > 1:
+                await self._settle([(end, run)], self._calls.finish([end]))
+                continue
+            self._worker.log.error(
+                "Worker %s: Redis refused the end of job %s: %s", self._worker.name, run.job_id, error
+            )
+            if end.error != REFUSED:
+                refused = ends.failed(run, "failed", REFUSED)
+                await self._settle([(refused, run)], self._calls.finish([refused]))
+
+    # Jobs.
+
+    def _start(self, claims: list[Claimed] | None, asks: Sequence[Ask]) -> None:
+        if claims is None:
+            self._look_later([lane for lane, _ in asks])
+            return
+        now = datetime.now(UTC)
+        for claim in claims:
+            lane = claim.lane
+            for job_id, execution, fields in claim.jobs:
+                self._start_job(self.make_run(job_id, execution, fields, lane, now))
+            lane.hungry = len(claim.jobs) == claim.asked
+            if claim.paused:
+                self._look_later([lane])
+            elif not lane.hungry:
+                lane.idle.set()
+
+    def make_run(self, job_id: str, execution: str, fields: Hash, lane: Lane, now: datetime) -> Run:
+        """Returns an execution as Redis holds it."""
+        worker = self._worker
+        job = ClaimedJob(job_id, fields, worker.name, now, worker.connection, worker.serializer)
+        return Run(
+            job, fields, execution, lane, worker.name, worker.serializer, worker.default_result_ttl, now
+        )
+
+    def _start_job(self, run: Run) -> None:
+        run.abandon = self._abandon
+        run.lane.take()
+        self.runs[run.execution] = run
+        self.started += 1
+        if self._budget is not None:
+            self._budget -= 1
+        run.task = asyncio.create_task(self._run(run), name=f"job {run.job_id}")
+
+    async def _run(self, run: Run) -> None:
+        run.begun = True
+        current_run.set(run)
+        _current_job.set(run.job)
+        end: End | None = None
+        try:
+            end = await perform(run, self._worker)
+        except Exception:
+            self._worker.log.exception("Worker %s: cannot end job %s", self._worker.name, run.job_id)
+            end = ends.failed(run, "failed", "the worker could not record how the job ended; see its log")
+        finally:
+            self._report(run, end)
+            if not run.in_thread:
+                self._give_slot(run)
+
+    def _report(self, run: Run, end: End | None) -> None:
+        """Takes note of an end; the first counts."""
+        if not run.reported:
+            run.reported = True
+            del self.runs[run.execution]
+            if end is not None:
+                self.ended.append((end, run))
+            self._wake.set()
+
+    def _give_slot(self, run: Run) -> None:
+        run.lane.give()
+        run.lane.hungry = True
+        self._wake.set()
+
+    def thread_ended(self, run: Run) -> None:
+        """Takes note that a plain function is through; its job may have been reported long ago."""
+        run.in_thread = False
+        if run.task is not None and run.task.done():
+            self._give_slot(run)
+
+    def _abandon(self, run: Run) -> None:
+        """Reports a job whose code does not end when it is cancelled; its slot stays taken until it does."""
+        if run.begun:
+            self._worker.log.warning(
+                "Worker %s: job %s goes on after it was cancelled", self._worker.name, run.job_id
+            )
+        self.spawn(self._report_without(run))
+
+    async def _report_without(self, run: Run) -> None:
+        self._report(run, await conclude(run, self._worker, asyncio.CancelledError()))
+        if not run.begun:
+            self._give_slot(run)
+
+    # A Redis that is away, suspended or paused.
+
+    def _look_later(self, lanes: Sequence[Lane]) -> None:
+        """Looks at queues again in a while: a paused one has jobs, and waiting for work would not wait."""
+
+        def look() -> None:
+            for lane in lanes:
+                lane.hungry = True
+            self._wake.set()
+
+        for lane in lanes:
+            lane.hungry = False
+        if not self._burst:
+            asyncio.get_running_loop().call_later(POLL, look)
+
+    def _lose(self, error: Exception) -> None:
+        if not self._away:
+            self._away = True
+            self._worker.log.error(
+                "Worker %s: Redis is away (%s); %d jobs go on", self._worker.name, error, len(self.runs)
+            )
+            self.spawn(self._reach())
+
+    async def _reach(self) -> None:
+        await self._calls.wire.close()
+        wait, longest = RECONNECT
+        while self._away:
+            try:
+                await self._calls.connect()
+                self._away = False
+            except (RedisError, OSError):
+                # Spread, so that not all workers come back at once.
+                await asyncio.sleep(wait * random.uniform(0.5, 1))  # noqa: S311
+                wait = min(wait * 2, longest)
+        for lane in self.lanes:
+            lane.hungry = True
+        self._wake.set()
+
+
+def _make_lane(worker: AsyncWorker, queue: str) -> Lane:
+    options = worker.options
+    slots = options.concurrency.get(queue, options.default_concurrency)
+    return Lane(queue, slots=slots, parking=options.parked)

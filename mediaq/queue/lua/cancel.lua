@@ -1,0 +1,53 @@
+-- Guarantees: a job that has not ended is cancelled in one step, as RQ cancels one: it leaves its queue or registry,
+-- enters the registry of cancelled jobs, and the jobs that wait for it go on waiting. Workers that run it are
+-- told to stop; nothing they write of it afterwards counts. Of its rate limit it gives up what it holds.
+-- After admit.lua.
+-- KEYS: rq:job:ID, rq:queue:Q, rq:canceled:Q
+-- ARGV: RQ's prefix, now (epoch seconds), now (as RQ writes it), the queue's name, the job's id
+-- Returns: absent (from this queue), ended, or canceled
+local job, list, canceled = unpack(KEYS)
+local rq, now, written, queue, id = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4], ARGV[5]
+
+local function stop(execution)
+    local member = id .. ':' .. execution
+    local worker = redis.call('HGET', rq .. ':execution:' .. member, 'worker_name')
+    redis.call('ZREM', rq .. ':wip:' .. queue, member)
+    if worker and worker ~= '' then
+        redis.call('PUBLISH', rq .. ':pubsub:' .. worker, cjson.encode({command = 'stop-job', job_id = id}))
+    end
+end
+
+-- As RQ does: a slot that an execution still holds is given up when that ends.
+local function leave_limit(key, running)
+    local limit = rq .. ':rl:' .. key
+    redis.call('ZREM', limit .. ':rate_limited', id)
+    if not running and redis.call('ZREM', limit .. ':allowed', id) == 1 then
+        fill_slots(rq, key, tonumber(redis.call('HGET', limit, 'concurrency') or 0), now, written)
+    end
+end
+
+local status, origin, limit = unpack(redis.call('HMGET', job, 'status', 'origin', 'rate_limit_key'))
+if not status or origin ~= queue then
+    return 'absent'
+end
+if status == 'finished' or status == 'failed' or status == 'stopped' or status == 'canceled' then
+    return 'ended'
+end
+
+local executions = status == 'started' and redis.call('ZRANGE', rq .. ':executions:' .. id, 0, -1) or {}
+redis.call('HSET', job, 'status', 'canceled')
+redis.call('LREM', list, 1, id)
+redis.call('ZADD', canceled, math.floor(now), id)
+if status == 'ready_to_enqueue' then
+    redis.call('ZREM', rq .. ':ready:' .. queue, id)
+else
+    -- The other statuses that have a registry are named like it.
+    redis.call('ZREM', rq .. ':' .. status .. ':' .. queue, id)
+end
+for _, execution in ipairs(executions) do
+    stop(execution)
+end
+if limit and limit ~= '' then
+    leave_limit(limit, redis.call('ZCOUNT', rq .. ':executions:' .. id, '(' .. math.floor(now), '+inf') > 0)
+end
+return 'canceled'

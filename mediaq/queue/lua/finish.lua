@@ -1,0 +1,172 @@
+-- Guarantees: an execution ends once, and only while its lease and its entry in the started registry stand: one
+-- that was taken over, cancelled or deleted meanwhile leaves nothing but its own traces removed. What a job
+-- leaves, and the jobs that waited for it, become visible in one step.
+-- After admit.lua, dependents.lua, evict.lua.
+-- KEYS: the leases, rq:worker:W, rq:worker:W:executions, rq:queues
+-- ARGV: RQ's prefix, our prefix, now (epoch seconds), now (as RQ writes it), then for each execution, in the order
+--       of NAMES: its job, its own id, its queue; what it counts as; successful or failed, as RQ's workers count,
+--       or empty; seconds worked; finished, failed or empty; the score in that registry; front, back, at or empty:
+--       where it goes next; when (for at); seconds the job stays (0: it goes now; negative: for ever; empty: as it
+--       is); 1 where it waited for other jobs; met, failed or empty: what it is to those that wait for it; finished
+--       jobs of the queue that stay (or empty); seconds the result stays (negative: for ever; empty: as it is);
+--       how many items the hash gets, the items; how many items the result has, the items
+-- Returns: for each execution ended, gone, canceled or lost
+local leases, worker, held, queues = unpack(KEYS)
+local rq, ours, now, written = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
+local call = redis.call
+local NAMES = {'id', 'execution', 'queue', 'outcome', 'tally', 'worked', 'registry', 'score', 'next', 'when', 'stays',
+               'waited', 'dependents', 'keep', 'result_stays'}
+-- Entries that one end of a job looks at to remove finished jobs beyond the limit: more than it adds, so that a
+-- backlog shrinks.
+local MOST_EVICTED = 3
+-- A stream's node takes 4,096 bytes at once at the server's default settings; a copy takes what it needs.
+local WORTH_PACKING = 3000
+
+local at = 4
+local function next_items()
+    at = at + 1
+    local from, to = at + 1, at + tonumber(ARGV[at])
+    at = to
+    return from, to
+end
+
+local function next_end()
+    local this = {}
+    for index = 1, #NAMES do
+        this[NAMES[index]] = ARGV[at + index]
+    end
+    at = at + #NAMES
+    this.fields_from, this.fields_to = next_items()
+    this.result_from, this.result_to = next_items()
+    this.job = rq .. ':job:' .. this.id
+    this.member = this.id .. ':' .. this.execution
+    return this
+end
+
+local function remove_traces(this)
+    local had_lease = call('ZREM', leases, this.member .. ':' .. this.queue) == 1
+    local was_started = call('ZREM', rq .. ':wip:' .. this.queue, this.member) == 1
+    call('DEL', rq .. ':execution:' .. this.member)
+    call('ZREM', rq .. ':executions:' .. this.id, this.execution)
+    call('SREM', held, this.member)
+    return had_lease and was_started
+end
+
+local function keep_result(this)
+    local key = rq .. ':results:' .. this.id
+    call('XADD', key, 'MAXLEN', '~', 10, '*', unpack(ARGV, this.result_from, this.result_to))
+    local bytes = 0
+    for item = this.result_from, this.result_to do
+        bytes = bytes + #ARGV[item]
+    end
+    if bytes < WORTH_PACKING and redis.pcall('COPY', key, key .. ':packed') == 1 then
+        call('RENAME', key .. ':packed', key)
+    end
+    local stays = tonumber(this.result_stays)
+    if stays and stays >= 0 then
+        call('EXPIRE', key, stays)
+    elseif stays then
+        call('PERSIST', key)
+    end
+end
+
+local function register(this)
+    call('ZADD', rq .. ':' .. this.registry .. ':' .. this.queue, this.score, this.id)
+    if this.registry == 'finished' then
+        call('ZADD', ours .. ':ended:' .. this.queue, now, this.id)
+    end
+end
+
+local function move_on(this)
+    local list = rq .. ':queue:' .. this.queue
+    if this.next == 'front' then
+        call('LPUSH', list, this.id)
+    elseif this.next == 'back' then
+        call('RPUSH', list, this.id)
+    else
+        call('ZADD', rq .. ':scheduled:' .. this.queue, this.when, this.id)
+    end
+    call('SADD', queues, list)
+end
+
+local function stay(this)
+    local stays = tonumber(this.stays)
+    if stays == 0 then
+        forget(rq, this.id)
+    elseif stays and stays > 0 then
+        call('EXPIRE', this.job, stays)
+        if this.some_wait then
+            call('EXPIRE', this.job .. ':dependents', stays)
+        end
+        if this.waited == '1' then
+            call('EXPIRE', rq .. ':job::' .. this.id .. ':dependencies', stays)
+        end
+    end
+end
+
+local tallies, outcomes, worked = {successful = 0, failed = 0}, {}, 0
+local function count(this)
+    local key = ours .. ':outcomes:' .. this.queue
+    outcomes[key] = outcomes[key] or {}
+    outcomes[key][this.outcome] = (outcomes[key][this.outcome] or 0) + 1
+    if this.tally ~= '' then
+        tallies[this.tally] = tallies[this.tally] + 1
+        worked = worked + this.worked
+    end
+end
+
+local function finish(this)
+    local ours_still = remove_traces(this)
+    local status = call('HGET', this.job, 'status')
+    if not status then
+        return 'gone'
+    elseif status == 'canceled' then
+        return 'canceled'
+    elseif not ours_still then
+        return 'lost'
+    end
+    call('HSET', this.job, unpack(ARGV, this.fields_from, this.fields_to))
+    if this.dependents ~= '' then
+        this.some_wait = free_dependents(rq, this.id, this.dependents == 'failed', now, written)
+    end
+    if this.result_to >= this.result_from then
+        keep_result(this)
+    end
+    if this.registry ~= '' then
+        register(this)
+    end
+    if this.next ~= '' then
+        move_on(this)
+    end
+    stay(this)
+    count(this)
+    if this.keep ~= '' and this.registry == 'finished' then
+        evict(rq, ours, this.queue, tonumber(this.keep), MOST_EVICTED, now)
+    end
+    return 'ended'
+end
+
+local answer = {}
+while at < #ARGV do
+    answer[#answer + 1] = finish(next_end())
+end
+
+for key, counts in pairs(outcomes) do
+    for outcome, jobs in pairs(counts) do
+        call('HINCRBY', key, outcome, jobs)
+    end
+end
+if call('EXISTS', worker) == 1 then
+    for tally, jobs in pairs(tallies) do
+        if jobs > 0 then
+            call('HINCRBY', worker, tally .. '_job_count', jobs)
+        end
+    end
+    if worked > 0 then
+        call('HINCRBYFLOAT', worker, 'total_working_time', worked)
+    end
+    if call('EXISTS', held) == 0 then
+        call('HSET', worker, 'state', 'idle')
+    end
+end
+return answer

@@ -1,0 +1,152 @@
+"""From a claimed job to its end: decode, check, call, callbacks."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import traceback
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from rq.job import Job, Retry
+from rq.timeouts import JobTimeoutException
+
+from mediaq.queue import ends
+from mediaq.queue.functions import FunctionRefused
+from mediaq.queue.payload import PayloadRefused, decode
+from mediaq.queue.run import Reason, Run
+
+if TYPE_CHECKING:
+    from mediaq.queue.ends import End
+    from mediaq.queue.worker import AsyncWorker
+
+STOPPED = "Job stopped by user, work-horse terminated."
+
+
+async def perform(run: Run, worker: AsyncWorker) -> End | None:
+    """Runs a job and its callbacks.
+
+    Returns:
+        How it ended; None where another worker has taken it over, and nothing is to be written.
+    """
+    try:
+        value = await _call(run, worker)
+        run.end()
+        if isinstance(value, Retry):
+            return ends.returned_retry(run, value)
+        if run.text("success_callback_name"):
+            await _call_back(run, worker, "success", value)
+            run.end()
+    except BaseException as error:  # noqa: BLE001 - whatever a job raises is its outcome
+        return await conclude(run, worker, error)
+    if run.reason is Reason.STOPPED:
+        return await conclude(run, worker, asyncio.CancelledError())
+    return ends.finished(run, value, keep=worker.options.keep_finished.get(run.lane.queue))
+
+
+async def conclude(run: Run, worker: AsyncWorker, error: BaseException) -> End | None:
+    """Returns the end of an execution that raised, or that was cut short.
+
+    Args:
+        run: The execution.
+        worker: Its worker.
+        error: What came out of it.
+    """
+    run.end()
+    if isinstance(error, FunctionRefused | PayloadRefused):
+        # Not tried again, and none of its callbacks called: what stands in Redis is not to be trusted.
+        worker.log.error("Worker %s: job %s is refused: %s", worker.name, run.job_id, error)
+        return ends.failed(run, "refused", f"{type(error).__name__}: {error}")
+    if isinstance(error, asyncio.CancelledError):
+        match run.reason:
+            case Reason.INTERRUPTED:
+                return ends.interrupted(run)
+            case Reason.CANCELED:
+                return ends.canceled(run)
+            case Reason.LOST:
+                return None
+            case Reason.STOPPED:
+                return await _stop(run, worker)
+            case Reason.TIMED_OUT:
+                message = f"Task exceeded maximum timeout value ({run.timeout} seconds)"
+                error = JobTimeoutException(message).with_traceback(error.__traceback__)
+    return await _fail(run, worker, error)
+
+
+async def _call(run: Run, worker: AsyncWorker) -> Any:
+    name, args, kwargs = decode(run.fields[b"data"], run.serializer)
+    for which in ("success", "failure", "stopped"):
+        if callback := run.text(f"{which}_callback_name"):
+            worker.functions.check(callback)
+    function = await _resolve(worker, name)
+    run.start_clock(run.timeout)
+    if inspect.iscoroutinefunction(function):
+        return await function(*args, **kwargs)
+    value = await _in_thread(run, worker, partial(function, *args, **kwargs))
+    return await value if inspect.isawaitable(value) else value
+
+
+async def _resolve(worker: AsyncWorker, name: str) -> Callable[..., Any]:
+    function = worker.functions.known(name)
+    if function is None:
+        # An import may take seconds, in which the other jobs go on.
+        function = await worker.threads.run(partial(worker.functions.resolve, name))
+    return function
+
+
+def _in_thread(run: Run, worker: AsyncWorker, act: Callable[[], Any]) -> asyncio.Future[Any]:
+    run.in_thread = True
+    return worker.threads.run(act, ended=partial(worker.thread_ended, run))
+
+
+async def _call_back(run: Run, worker: AsyncWorker, which: str, *args: Any) -> None:
+    """Runs one of RQ's callbacks, in a thread and within its own timeout."""
+    callback = await _resolve(worker, run.text(f"{which}_callback_name"))
+    if inspect.iscoroutinefunction(callback):
+        raise TypeError(f"Coroutine {which} callbacks are not supported")
+    timeout: int = getattr(run.job, f"{which}_callback_timeout")
+    try:
+        async with asyncio.timeout(timeout):
+            await worker.threads.run(partial(callback, run.job, worker.connection, *args))
+    except TimeoutError as error:
+        _raise_timeout(timeout, error)
+
+
+def _raise_timeout(timeout: int, error: TimeoutError) -> NoReturn:
+    # The callback's own TimeoutError, if it raised one, tells more than ours.
+    if error.__cause__ is None and error.__context__ is None and error.__traceback__ is not None:
+        raise error
+    raise JobTimeoutException(f"Task exceeded maximum timeout value ({timeout} seconds)") from error
+
+
+async def _fail(run: Run, worker: AsyncWorker, error: BaseException) -> End:
+    outcome = "timed_out" if run.reason is Reason.TIMED_OUT else "failed"
+    if run.text("failure_callback_name"):
+        try:
+            await _call_back(run, worker, "failure", type(error), error, error.__traceback__)
+        except Exception as raised:  # noqa: BLE001 - RQ: the callback's error takes the place of the job's
+            error = raised
+        run.end()
+    await worker.threads.run(partial(_tell_handlers, worker, run.job, error))
+    text = "".join(traceback.format_exception(error))
+    if (run.number("retries_left") or 0) > 0:
+        return ends.retried(run, outcome, text)
+    return ends.failed(run, outcome, text, recorded=not worker.disable_default_exception_handler)
+
+
+def _tell_handlers(worker: AsyncWorker, job: Job, error: BaseException) -> None:
+    try:
+        worker.handle_exception(job, type(error), error, error.__traceback__)
+    except Exception:
+        worker.log.exception("Worker %s: an exception handler failed for job %s", worker.name, job.id)
+
+
+async def _stop(run: Run, worker: AsyncWorker) -> End:
+    worker.log.warning("Worker %s: job %s stopped by user", worker.name, run.job_id)
+    if run.text("stopped_callback_name"):
+        try:
+            await _call_back(run, worker, "stopped")
+        except Exception:
+            worker.log.exception("Worker %s: stopped callback of job %s failed", worker.name, run.job_id)
+    return ends.failed(run, "stopped", STOPPED)

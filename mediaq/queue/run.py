@@ -1,0 +1,196 @@
+"""One execution of a job in an AsyncWorker: what it is, its clock, and what may cut it short."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from rq.queue import Queue as RQQueue
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mediaq.queue.claimed import ClaimedJob, Hash
+    from mediaq.queue.lane import Lane
+
+# What runs here; unset outside an AsyncWorker's jobs.
+current_run: ContextVar[Run] = ContextVar("current_run")
+
+# Seconds between two cancellations of a coroutine that does not end, and how many it gets before the worker
+# goes on without it. More than one: before Python 3.12 a cancellation may get lost where it meets the end of
+# a timeout.
+INSIST_EVERY = 1.0
+INSIST_TIMES = 5
+
+
+class Reason(Enum):
+    """Why an execution was cut short."""
+
+    TIMED_OUT = "timed_out"
+    STOPPED = "stopped"
+    CANCELED = "canceled"
+    INTERRUPTED = "interrupted"
+    LOST = "lost"
+
+
+class Run:
+    """One execution.
+
+    Args:
+        job: The job, as `rq.get_current_job()` returns it.
+        fields: Its hash.
+        execution: The execution's id, the fence of all that is written later.
+        lane: Whose slot it holds.
+        worker_name: The worker.
+        serializer: RQ's serializer.
+        default_result_ttl: Seconds a result stays where the job does not say.
+        started_at: When it was claimed.
+    """
+
+    def __init__(
+        self,
+        job: ClaimedJob,
+        fields: Hash,
+        execution: str,
+        lane: Lane,
+        worker_name: str,
+        serializer: Any,
+        default_result_ttl: int,
+        started_at: datetime,
+    ) -> None:
+        self.job = job
+        self.job_id: str = job.id
+        self.fields = fields
+        self.execution = execution
+        self.lane = lane
+        self.worker_name = worker_name
+        self.serializer = serializer
+        self.default_result_ttl = default_result_ttl
+        self.started_at = started_at
+        self.ended_at = started_at
+        self.claimed = time.monotonic()
+        self.task: asyncio.Task[None] | None = None
+        self.reason: Reason | None = None
+        self.begun = False
+        # Whether the job's own code is through: callbacks are not cut short.
+        self.through = False
+        self.reported = False
+        # Whether a plain function is still at it in its thread.
+        self.in_thread = False
+        self.abandon: Callable[[Run], None] | None = None
+        self._deadline: asyncio.TimerHandle | None = None
+        self._left = 0.0
+        self._parked = 0
+
+    @property
+    def timeout(self) -> float:
+        """Seconds the job may take; RQ's default where it does not say; negative: for ever."""
+        timeout = self.number("timeout")
+        return timeout or RQQueue.DEFAULT_TIMEOUT
+
+    @property
+    def result_ttl(self) -> int:
+        """Seconds the result stays; 0: not at all; negative: for ever."""
+        stays = self.number("result_ttl")
+        return self.default_result_ttl if stays is None else stays
+
+    @property
+    def retry_intervals(self) -> list[int]:
+        """RQ's seconds before each retry."""
+        return self._list("retry_intervals")
+
+    @property
+    def repeat_intervals(self) -> list[int]:
+        """RQ's seconds before each repetition."""
+        return self._list("repeat_intervals")
+
+    @property
+    def waited(self) -> str:
+        """1 where the job waited for others, else empty."""
+        return "1" if b"dependency_id" in self.fields else ""
+
+    @property
+    def worked(self) -> float:
+        """Seconds it took."""
+        return (self.ended_at - self.started_at).total_seconds()
+
+    def number(self, name: str) -> int | None:
+        """Returns a number of the job, as the job itself may have changed it by now."""
+        if self.job.is_read and hasattr(self.job, name):
+            value = getattr(self.job, name)
+            return None if value is None else int(value)
+        try:
+            return int(self.fields[name.encode()])
+        except (KeyError, ValueError):
+            return None
+
+    def text(self, name: str) -> str:
+        """Returns a field of the job's hash; empty where it has none."""
+        return self.fields.get(name.encode(), b"").decode(errors="replace")
+
+    def _list(self, name: str) -> list[int]:
+        if self.job.is_read:
+            return list(getattr(self.job, name) or [])
+        try:
+            return list(json.loads(self.fields[name.encode()]))
+        except (KeyError, ValueError, TypeError):
+            return []
+
+    def end(self) -> None:
+        """Stops the clock: the job's function is through."""
+        self.through = True
+        self.ended_at = datetime.now(UTC)
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def start_clock(self, seconds: float) -> None:
+        """Cuts the execution short after so many seconds."""
+        self._left = seconds
+        if seconds > 0:
+            loop = asyncio.get_running_loop()
+            self._deadline = loop.call_later(seconds, self.interrupt, Reason.TIMED_OUT)
+
+    def park(self) -> bool:
+        """Gives the slot back and stops the clock; of several waits at once, the first does.
+
+        Returns:
+            Whether this wait is parked, and `unpark` is to be called.
+        """
+        if self._parked == 0 and not self.lane.park():
+            return False
+        self._parked += 1
+        if self._parked == 1 and self._deadline is not None:
+            self._left = self._deadline.when() - asyncio.get_running_loop().time()
+            self._deadline.cancel()
+            self._deadline = None
+        return True
+
+    async def unpark(self) -> None:
+        """Takes a slot again and lets the clock go on; of several waits at once, the last does."""
+        self._parked -= 1
+        if self._parked == 0:
+            await self.lane.unpark()
+            if self._left > 0 and self.reason is None:
+                self.start_clock(max(self._left, 0.001))
+
+    def interrupt(self, reason: Reason) -> None:
+        """Cuts the execution short; the first reason counts."""
+        if self.reason is None and not self.reported:
+            self.reason = reason
+            self._insist(INSIST_TIMES)
+
+    def _insist(self, times: int) -> None:
+        if self.reported or self.through or self.task is None:
+            return
+        if self.abandon is not None and (times == 0 or not self.begun):
+            self.task.cancel()
+            self.abandon(self)
+            return
+        self.task.cancel()
+        asyncio.get_running_loop().call_later(INSIST_EVERY, self._insist, times - 1)

@@ -1,0 +1,83 @@
+"""The worker as mediaq's settings describe it, for `mediaq worker` and `rq worker -w mediaq.AsyncWorker`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from mediaq.errors import SettingsError
+from mediaq.queue import worker
+from mediaq.queue.functions import Functions
+from mediaq.queue.kept import kept
+from mediaq.queue.options import Options
+from mediaq.settings import Queues, Settings, load_settings
+
+
+class AsyncWorker(worker.AsyncWorker):
+    """Runs many jobs at once, as the settings say.
+
+    Args:
+        queues: Queues or their names.
+        args: RQ's further arguments, in RQ's order.
+        options: Instead of the settings'.
+        prepare_for_work: Whether it is made to work; those through which RQ's tools look at a worker need no
+            settings.
+        kwargs: RQ's further arguments by name.
+
+    Raises:
+        SettingsError: A setting is unknown or bad.
+    """
+
+    def __init__(
+        self,
+        queues: Any,
+        *args: Any,
+        options: Options | None = None,
+        prepare_for_work: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        if options is None and prepare_for_work:
+            options = read_options(load_settings())
+        super().__init__(queues, *args, options=options, prepare_for_work=prepare_for_work, **kwargs)
+
+    @asynccontextmanager
+    async def lifespan(self) -> AsyncIterator[None]:
+        """Compares open jobs with Redis meanwhile, where the worker serves any of mediaq's own queues."""
+        if not set(self.queue_names()) & set(Queues().names()):
+            yield
+            return
+        # Postgres and AWS are for mediaq's own jobs: whoever has others needs neither.
+        from mediaq.tasks import KEPT_AS, open_for_jobs
+        from mediaq.upkeep import reconciling
+
+        async with kept(KEPT_AS, open_for_jobs) as resources, reconciling(resources):
+            yield
+
+
+def read_options(settings: Settings) -> Options:
+    """Returns what the settings say of a worker.
+
+    Raises:
+        SettingsError: A pattern of allowed functions is none.
+    """
+    told = settings.worker
+    try:
+        Functions(told.functions)
+    except ValueError as error:
+        raise SettingsError(f"worker.functions: {error}") from None
+    return Options(
+        functions=told.functions,
+        concurrency=settings.concurrency(),
+        default_concurrency=told.default_concurrency,
+        parked=told.parked,
+        grace=told.grace,
+        lease=told.dead_after,
+        beat=told.beat,
+        deaths=told.deaths,
+        keep_finished={
+            name: settings.queues.named(name).keep_completed_count for name in settings.queues.names()
+        },
+        webhook_hosts=told.webhook_hosts,
+        lag=told.lag,
+    )

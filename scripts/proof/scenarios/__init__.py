@@ -1,0 +1,1 @@
+"""What is broken, one kind of fault a module."""
