@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from threading import Thread
 from typing import Any
 
-from mediaq.errors import SettingsError
+from redis import Redis
+from redis.exceptions import RedisError
+
+from mediaq.errors import MediaqError, SettingsError
 from mediaq.queue import worker
 from mediaq.queue.functions import Functions
 from mediaq.queue.kept import kept
 from mediaq.queue.options import Options
 from mediaq.settings import Queues, Settings, load_settings
+
+# Seconds beyond the grace period that a worker has to hand its jobs back.
+LAST_WORDS = 5.0
 
 
 class AsyncWorker(worker.AsyncWorker):
@@ -53,6 +60,31 @@ class AsyncWorker(worker.AsyncWorker):
 
         async with kept(KEPT_AS, open_for_jobs) as resources, reconciling(resources):
             yield
+
+
+@contextmanager
+def working(settings: Settings) -> Iterator[None]:
+    """Runs a worker for all of mediaq's queues in a thread, with a loop of its own, while the block runs.
+
+    Args:
+        settings: The settings.
+
+    Raises:
+        MediaqError: Redis cannot be used.
+    """
+    try:
+        options = read_options(settings)
+        redis = Redis.from_url(settings.redis.url)
+        worker = AsyncWorker(settings.queues.names(), connection=redis, options=options)
+    except RedisError as error:
+        raise MediaqError(f"Redis cannot be used: {error}") from error
+    thread = Thread(target=worker.work, name="worker", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        worker.request_stop()
+        thread.join(options.grace + LAST_WORDS)
 
 
 def read_options(settings: Settings) -> Options:

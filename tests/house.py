@@ -114,7 +114,7 @@ def settings(
         "MEDIAQ_EMBEDDING__OPENAI_URL": f"{aws_env['AWS_ENDPOINT_URL']}/v1",
         "MEDIAQ_EMBEDDING__OPENAI_KEY": "key",
     }
-    for name in [name for name in os.environ if name.startswith("MEDIAQ_")]:
+    for name in [name for name in os.environ if name.startswith(("MEDIAQ_", "RQ_"))]:
         monkeypatch.delenv(name)
     for name, value in {**environment, **overrides}.items():
         monkeypatch.setenv(name, value)

@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import click
 import uvicorn
 
 from mediaq.logs import setup_logs
 from mediaq.service.app import create_app
 from mediaq.settings import load_settings
+from mediaq.worker import working
 
 # Seconds that open connections have to end when the service is asked to stop.
 GRACE = 10
 
 
 @click.command()
-def serve() -> None:
+@click.option(
+    "--with-worker", is_flag=True, help="Run jobs as well: for development and small installations."
+)
+def serve(with_worker: bool) -> None:
     """Runs the REST service, with the upkeep of the queues beside it."""
     settings = load_settings()
     setup_logs(settings.logs)
     app = create_app(settings)
-    uvicorn.run(
-        app,
-        host=settings.service.host,
-        port=settings.service.port,
-        log_config=None,
-        lifespan="on",
-        timeout_graceful_shutdown=GRACE,
-    )
+    with working(settings) if with_worker else nullcontext():
+        uvicorn.run(
+            app,
+            host=settings.service.host,
+            port=settings.service.port,
+            log_config=None,
+            lifespan="on",
+            timeout_graceful_shutdown=GRACE,
+        )

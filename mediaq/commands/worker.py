@@ -59,15 +59,17 @@ def worker(queues: dict[str, int | None], processes: int, burst: bool, lifeline:
     --burst; the exit status is 0 if all ended well.
     """
     settings = load_settings()
-    setup_logs(settings.logs)
     options = _choose_options(settings, queues)
-    if processes > 1:
-        # The same command line once more; of an option that is given twice the last counts.
-        command = [sys.executable, *sys.orig_argv[1:], "--processes", "1"]
-        sys.exit(asyncio.run(run_processes(command, processes, restart=not burst)))
-    if lifeline is not None:
-        _end_with(lifeline)
-    _work(settings, options, list(queues) or settings.queues.names(), burst=burst)
+    with _open_redis(settings.redis.url) as redis:
+        setup_logs(settings.logs)
+        if processes > 1:
+            sys.exit(asyncio.run(run_processes(_command(queues, burst=burst), processes, restart=not burst)))
+        if lifeline is not None:
+            _end_with(lifeline)
+        # As RQ's own command does, so that the same functions are found.
+        sys.path.append(str(Path.cwd()))
+        logging.getLogger("rq.worker").setLevel(logger.level(settings.logs.level).no)
+        _work(list(queues) or settings.queues.names(), redis, options, burst=burst)
 
 
 def _choose_options(settings: Settings, queues: Mapping[str, int | None]) -> Options:
@@ -76,22 +78,24 @@ def _choose_options(settings: Settings, queues: Mapping[str, int | None]) -> Opt
     return attrs.evolve(options, concurrency={**options.concurrency, **chosen})
 
 
-def _work(settings: Settings, options: Options, queues: list[str], *, burst: bool) -> None:
-    # As RQ's own command does, so that the same functions are found.
-    sys.path.append(str(Path.cwd()))
-    logging.getLogger("rq.worker").setLevel(logger.level(settings.logs.level).no)
-    try:
-        with _connect(settings.redis.url) as redis:
-            AsyncWorker(queues, connection=redis, options=options).work(burst=burst)
-    except RedisError as error:
-        raise MediaqError(f"Redis cannot be used: {error}") from error
-
-
-def _connect(url: str) -> Redis:
+def _open_redis(url: str) -> Redis:
     try:
         return Redis.from_url(url)
     except ValueError as error:
         raise SettingsError(f"redis.url: {error}") from None
+
+
+def _command(queues: Mapping[str, int | None], *, burst: bool) -> list[str]:
+    # -P: as for the command that is installed, the current folder does not come first in the path.
+    command = [sys.executable, "-P", "-m", "mediaq.cli", "worker", *(["--burst"] if burst else [])]
+    return [*command, *(f"--queue={name}" + (f"={jobs}" if jobs else "") for name, jobs in queues.items())]
+
+
+def _work(queues: list[str], redis: Redis, options: Options, *, burst: bool) -> None:
+    try:
+        AsyncWorker(queues, connection=redis, options=options).work(burst=burst)
+    except RedisError as error:
+        raise MediaqError(f"Redis cannot be used: {error}") from error
 
 
 def _end_with(lifeline: int) -> None:

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 from attrs import frozen
 from redis.asyncio import Redis
@@ -23,6 +22,9 @@ if TYPE_CHECKING:
 
 Ask = tuple["Lane", int]
 
+# Characters of a claim's token, with which the ids of the executions it starts begin.
+TOKEN = 24
+
 
 @frozen
 class Claimed:
@@ -32,12 +34,14 @@ class Claimed:
         lane: The lane.
         asked: How many jobs it could take.
         paused: Whether its queue is paused.
+        more: Whether it left ids in the queue, for it had passed over too many that lead nowhere.
         jobs: (job id, execution, hash) of each job.
     """
 
     lane: Lane
     asked: int
     paused: bool
+    more: bool
     jobs: list[tuple[str, str, dict[bytes, bytes]]]
 
 
@@ -78,15 +82,19 @@ class Calls:
             args += end.args
         return self._finish.send(self.wire, (keys.LEASES, *self._own, keys.QUEUES), args)
 
-    def claim(self, asks: Sequence[Ask]) -> asyncio.Future[list[Any]]:
+    def claim(self, token: str, asks: Sequence[Ask]) -> asyncio.Future[list[Any]]:
         """Takes and starts jobs; `read_claims` reads the answer.
 
         Where it is lost, Redis may have started jobs that nobody runs; a beat finds them.
+
+        Args:
+            token: What the ids of the executions begin with; of `TOKEN` characters, different for each claim.
+            asks: How many jobs at most, by lane.
         """
         worker, now = self._worker, datetime.now(UTC)
         key_list = [keys.SUSPENDED, keys.PAUSED, keys.LEASES, *self._own]
         args: list[Part] = [keys.RQ, worker.name, now.timestamp(), written(now), worker.options.lease]
-        args += [uuid4().hex[:24], worker.job_monitoring_interval]
+        args += [token, worker.job_monitoring_interval]
         for lane, most in asks:
             key_list += [keys.queue(lane.queue), keys.started(lane.queue)]
             args += [lane.queue, most]
@@ -102,10 +110,9 @@ def read_claims(asks: Sequence[Ask], answer: list[Any]) -> list[Claimed] | None:
 
 
 def _read(ask: Ask, claim: list[Any]) -> Claimed:
-    paused, *jobs = claim
-    return Claimed(
-        *ask, bool(paused), [(job.decode(), mark.decode(), _pair(flat)) for job, mark, flat in jobs]
-    )
+    state, *jobs = claim
+    found = [(job.decode(), mark.decode(), _pair(flat)) for job, mark, flat in jobs]
+    return Claimed(*ask, paused=state == b"paused", more=state == b"more", jobs=found)
 
 
 def _pair(flat: list[bytes]) -> dict[bytes, bytes]:

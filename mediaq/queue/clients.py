@@ -55,8 +55,12 @@ def open_impatient(connection: Redis, timeout: float) -> Redis:
 
 
 def _settings(connection: Redis) -> dict[str, Any]:
-    settings = get_connection_kwargs(connection)
-    return {name: value for name, value in settings.items() if name not in _OWN}
+    pool = connection.connection_pool
+    settings = {name: value for name, value in get_connection_kwargs(connection).items() if name not in _OWN}
+    if isinstance(pool, SentinelConnectionPool) and issubclass(pool.connection_class, SSLConnection):
+        # Such a pool has taken it out of what its connections are given.
+        settings["ssl"] = True
+    return settings
 
 
 def _open_sentinel(pool: SentinelConnectionPool, settings: dict[str, Any]) -> aio.Redis:
@@ -68,5 +72,15 @@ def _open_sentinel(pool: SentinelConnectionPool, settings: dict[str, Any]) -> ai
     sentinel = AsyncSentinel(  # type: ignore[no-untyped-call]
         addresses, sentinel_kwargs=manager.sentinel_kwargs
     )
-    master: aio.Redis = sentinel.master_for(pool.service_name, **settings)
+    master: aio.Redis = sentinel.master_for(pool.service_name, redis_class=_Master, **settings)
     return master
+
+
+class _Master(aio.Redis):
+    """The client of a Sentinel's master, which closes its clients of the Sentinels with itself."""
+
+    async def aclose(self, close_connection_pool: bool | None = None) -> None:
+        await super().aclose(close_connection_pool)
+        pool: Any = self.connection_pool
+        for sentinel in pool.sentinel_manager.sentinels:
+            await sentinel.aclose()

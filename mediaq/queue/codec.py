@@ -11,6 +11,8 @@ import pickle
 import zlib
 from typing import Any, NoReturn
 
+from mediaq.queue.memo import check_memo
+
 # Bytes of a payload from which on zlib saves memory that is worth the time it takes.
 WORTH_COMPRESSING = 512
 
@@ -33,8 +35,10 @@ class PlainPickle:
 
         Raises:
             ForeignPickle: The payload names a class or a function.
-            pickle.UnpicklingError, EOFError, ...: It is no pickle.
+            pickle.UnpicklingError, EOFError, ...: It is no pickle, or one that would take more memory than it
+                has a use for.
         """
+        check_memo(data)
         return _PlainUnpickler(io.BytesIO(data)).load()
 
 

@@ -17,6 +17,13 @@ if TYPE_CHECKING:
 
 Item = str | bytes | int | float
 
+# What Redis takes in one piece, unless it was told otherwise (proto-max-bulk-len).
+MOST_BYTES = 512 * 2**20
+
+
+class ResultTooLong(Exception):
+    """What a job returned is longer than Redis takes."""
+
 
 class End(NamedTuple):
     """How an execution ended.
@@ -53,6 +60,9 @@ def finished(run: Run, value: Any, *, keep: int | None) -> End:
         run: The execution.
         value: What the job returned.
         keep: Finished jobs of its queue that stay at most.
+
+    Raises:
+        ResultTooLong: Redis would not take the value.
     """
     stays = run.result_ttl
     fields: list[Item] = ["status", "finished", *_times(run)]
@@ -207,13 +217,22 @@ def _result(run: Run, kind: Kind, *, value: Any = None, error: str | None = None
     if error is not None:
         result += ["exc_string", b64encode(zlib.compress(error.encode(errors="replace")))]
     if value is not None:
-        result += ["return_value", b64encode(_dump(run, value))]
+        result += ["return_value", _encode(run, value)]
     return [
         *result,
         *("execution_id", run.execution),
         *("execution_started_at", run.started_at.timestamp()),
         *("execution_ended_at", run.ended_at.timestamp()),
     ]
+
+
+def _encode(run: Run, value: Any) -> bytes:
+    encoded = b64encode(_dump(run, value))
+    if len(encoded) > MOST_BYTES:
+        raise ResultTooLong(
+            f"the job returned {len(encoded)} bytes as they are kept; Redis takes {MOST_BYTES}"
+        )
+    return encoded
 
 
 def _dump(run: Run, value: Any) -> bytes:

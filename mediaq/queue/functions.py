@@ -10,7 +10,7 @@ A name comes from Redis, so whoever writes there may have chosen it. Two kinds o
 What a module merely imported is not allowed with it: the function's own `__module__.__qualname__` has to be
 allowed too. Decorated functions pass if the decorator uses `functools.wraps`. A callable that does not know
 where it was defined (a partial, a closure, an instance), or that is a class, has to be listed by its exact
-path. Modules below are imported when a name asks for them: scripts that act when imported should not be there.
+path. Modules below are imported when a name asks for them: no script that acts when imported belongs there.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from typing import Any, NoReturn
 
 # Characters; Python's own limits are far away, and nobody's path is that long.
 LONGEST_NAME = 512
+# Names that are remembered: there are few, unless someone makes them up from classes that name each other.
+MOST_KNOWN = 10_000
 REMEDY = "add it to the worker's allowed functions if it may run"
 
 
@@ -70,13 +72,15 @@ class Functions:
             FunctionRefused: The name is not allowed, leads to nothing, or to something that is not allowed;
                 or its module cannot be imported: then that error is the cause.
         """
+        if isinstance(name, str) and name in self._found:
+            return self._found[name]
         self.check(name)
-        if (known := self._found.get(name)) is not None:
-            return known
-        found = _look_up(name) if name in self._exact else self._look_up_defined(name)
+        found: Callable[..., Any] = _look_up(name) if name in self._exact else self._look_up_defined(name)
         if not callable(found):
             raise FunctionRefused(f"{name!r} is no function but of type {type(found).__name__}")
-        return self._found.setdefault(name, found)
+        if len(self._found) < MOST_KNOWN:
+            self._found[name] = found
+        return found
 
     def _allows(self, name: str) -> bool:
         return name in self._exact or any(

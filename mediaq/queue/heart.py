@@ -81,8 +81,9 @@ class Heart:
     def _live(self) -> None:
         try:
             self.beat()
-            if self._is_steady():
-                self.reap()
+            if self._is_steady() and self.reap():
+                # There are more than one look takes: the next is due now.
+                self._next_beat = time.monotonic()
         except (RedisError, OSError) as error:
             self._steady_since = None
             self._worker.log.warning("Worker %s: no heartbeat: %s", self._worker.name, error)
@@ -117,12 +118,12 @@ class Heart:
             worker.register_again(self._redis)
         self._tell(worker.compare, [tuple(part.decode() for part in entry) for entry in held], sent)
 
-    def reap(self) -> None:
-        """Takes over what dead workers held."""
+    def reap(self) -> bool:
+        """Takes over what dead workers held; returns whether there may be more of it."""
         worker = self._worker
         now = datetime.now(UTC)
         reason = f"gave up: {worker.options.deaths + 1} workers died while they ran this job"
-        again, poisoned = self._reap(
+        again, poisoned, more = self._reap(
             keys=[keys.LEASES, keys.QUEUES],
             args=[
                 *(keys.RQ, keys.OURS, now.timestamp(), written(now), REAP_BATCH, worker.options.deaths),
@@ -133,6 +134,7 @@ class Heart:
             worker.log.warning("Worker %s: job %s runs again, its worker died", worker.name, job_id.decode())
         if poisoned:
             self._tell(worker.bury, [job_id.decode() for job_id in poisoned])
+        return bool(more)
 
     def _tell(self, what: Callable[..., Any], *args: Any) -> None:
         try:

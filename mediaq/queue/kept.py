@@ -40,7 +40,7 @@ class KeptStore:
             async with opening() as value:
                 ready.set_result(value)
                 await self._closing.wait()
-        except Exception as error:
+        except BaseException as error:
             if ready.done():
                 raise
             del self._open[key]

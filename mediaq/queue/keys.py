@@ -106,6 +106,16 @@ def scheduler_lock(name: str) -> str:
     return f"{RQ}:scheduler-lock:{name}"
 
 
+def scheduler(name: str) -> str:
+    """The hash of one scheduler, by its own name."""
+    return f"{RQ}:scheduler:{name}"
+
+
+def trimmed(name: str) -> str:
+    """The hash of how far the passes over one queue's finished jobs have got."""
+    return f"{OURS}:trimmed:{name}"
+
+
 def ended(name: str) -> str:
     """The sorted set of one queue's finished jobs, scored by when they ended: RQ scores by expiry."""
     return f"{OURS}:ended:{name}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 
 
 class Lane:
@@ -13,9 +14,12 @@ class Lane:
         queue: The queue's name.
         slots: Jobs at once.
         parking: Jobs that may be parked at once.
+        freed: Called whenever a slot becomes free for another job.
     """
 
-    def __init__(self, queue: str, *, slots: int, parking: int) -> None:
+    def __init__(
+        self, queue: str, *, slots: int, parking: int, freed: Callable[[], None] = lambda: None
+    ) -> None:
         self.queue = queue
         self.slots = slots
         self.parking = parking
@@ -27,6 +31,7 @@ class Lane:
         self.hungry = True
         # Set while the lane has room and nothing to claim: someone may wait for work on its behalf.
         self.idle = asyncio.Event()
+        self._freed = freed
         self._returning: deque[asyncio.Future[None]] = deque()
 
     @property
@@ -41,7 +46,21 @@ class Lane:
     def give(self) -> None:
         """Gives a slot back: to a job that waits for one, if there is any."""
         self.taken -= 1
-        while self._returning and self.taken < self.slots:
+        self._let_in()
+        self.hungry = True
+        self._freed()
+
+    def ask(self, count: int) -> None:
+        """Keeps slots for jobs that are being asked for."""
+        self.asked += count
+
+    def answered(self, count: int) -> None:
+        """Gives those slots back; the jobs that came have taken theirs."""
+        self.asked -= count
+        self._let_in()
+
+    def _let_in(self) -> None:
+        while self._returning and self.taken + self.asked < self.slots:
             waiting = self._returning.popleft()
             if not waiting.done():
                 self.taken += 1

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import random
+import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from contextvars import copy_context
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
+from attrs import frozen
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 from rq.job import _current_job
 
 from mediaq.queue import ends
-from mediaq.queue.calls import Ask, Calls, Claimed, is_our_fault, read_claims
+from mediaq.queue.calls import TOKEN, Ask, Calls, Claimed, is_our_fault, read_claims
 from mediaq.queue.claimed import ClaimedJob, Hash
 from mediaq.queue.ends import End
 from mediaq.queue.lane import Lane
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
 MOST_EXCHANGES = 1
 # Ends reported in one call at most, to keep Redis responsive.
 MOST_ENDS = 100
+# Jobs of one lane that one call claims at most, for the same reason; Lua unpacks a few thousand values.
+MOST_CLAIMED = 500
 # Seconds between two looks at a queue that is paused, at a suspension, or at a Redis that takes no writes.
 POLL = 1.0
 # Seconds between two tries to reach Redis, at first and at most.
@@ -37,6 +42,21 @@ RECONNECT = (0.05, 2.0)
 REFUSED = "Redis refused to take how this job ended; the worker's log tells more"
 
 Ended = tuple[End, Run]
+
+
+@frozen(eq=False)
+class Exchange:
+    """A round trip that is under way.
+
+    Args:
+        batch: What ended, as it was reported.
+        asks: The jobs that were asked for.
+        token: How the executions of those begin.
+    """
+
+    batch: list[Ended]
+    asks: list[Ask]
+    token: str
 
 
 class WorkLoop:
@@ -65,47 +85,48 @@ class WorkLoop:
         self._burst = burst
         self._budget = max_jobs
         self._max_idle = max_idle
-        self.lanes = [_make_lane(worker, name) for name in worker.queue_names()]
+        self.lanes = [_make_lane(worker, name, self._stir) for name in worker.queue_names()]
         self.runs: dict[str, Run] = {}
         self.started = 0
         # What is to be reported, and what is under way.
         self.ended: list[Ended] = []
-        self.unsettled: dict[str, Run] = {}
-        self.claims = 0
-        self._exchanges = 0
+        self._exchanges: set[Exchange] = set()
         self._stopping = False
         self._away = True
         self._last_active = time.monotonic()
-        self._wake = asyncio.Event()
         self._tasks: set[asyncio.Future[Any]] = set()
+        self._stirred = False
+        self._context = copy_context()
+        self._over = asyncio.Event()
+        self._following: set[asyncio.Future[Any]] = set()
 
     async def work(self) -> None:
         """Works until it is told to stop, or until there is nothing left to do."""
+        self._context = copy_context()
         self.spawn(self._reach())
-        listeners = [asyncio.create_task(listen(lane, self._redis, self._wake.set)) for lane in self.lanes]
+        listeners = [asyncio.create_task(listen(lane, self._redis, self._look)) for lane in self.lanes]
         try:
-            while not self._is_done():
-                await self._wait()
-                self._exchange_what_is_due()
+            await self._over.wait()
         finally:
-            for listener in listeners:
-                listener.cancel()
-            await asyncio.gather(*listeners, return_exceptions=True)
+            left = [*listeners, *self._tasks]
+            for task in left:
+                task.cancel()
+            await asyncio.gather(*left, return_exceptions=True)
             await self._calls.wire.close()
 
     def stop(self) -> None:
         """Stops claiming; the loop ends when the last job has."""
         self._stopping = True
-        self._wake.set()
+        self._stir()
 
     def interrupt(self) -> None:
-        """Cuts the running jobs short, to hand them back."""
-        for run in list(self.runs.values()):
+        """Cuts the running jobs short, to hand them back: the last first, so that the first is in front."""
+        for run in reversed(list(self.runs.values())):
             run.interrupt(Reason.INTERRUPTED)
 
     def abandon(self) -> None:
         """Hands back what does not end when it is cut short."""
-        for run in list(self.runs.values()):
+        for run in reversed(list(self.runs.values())):
             self._report(run, ends.interrupted(run))
 
     def stop_runs(self, chosen: Callable[[Run], bool]) -> bool:
@@ -115,16 +136,40 @@ class WorkLoop:
             run.interrupt(Reason.STOPPED)
         return bool(found)
 
+    @property
+    def unsettled(self) -> dict[str, End]:
+        """How executions ended of which Redis has not said that it took note, by execution."""
+        under_way = [ended for exchange in list(self._exchanges) for ended in exchange.batch]
+        return {run.execution: end for end, run in [*under_way, *list(self.ended)]}
+
+    @property
+    def claims(self) -> set[str]:
+        """The tokens of claims that are not answered."""
+        return {exchange.token for exchange in self._exchanges}
+
     def report(self, end: End, run: Run) -> None:
         """Has an end recorded with the next exchange."""
         self.ended.append((end, run))
-        self._wake.set()
+        self._stir()
 
-    def spawn(self, work: Awaitable[Any]) -> None:
+    def spawn(self, work: Awaitable[Any]) -> asyncio.Future[Any]:
         """Runs something beside the loop and keeps it alive; what goes wrong in it is logged."""
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._forget)
+        return task
+
+    def follow(self, work: Awaitable[Any]) -> None:
+        """Runs what follows the end of a job; the loop does not end before that."""
+        task = self.spawn(work)
+        self._following.add(task)
+        task.add_done_callback(self._followed)
+
+    def _followed(self, task: asyncio.Future[Any]) -> None:
+        self._following.discard(task)
+        if self._burst:
+            self._look_again(self.lanes)
+        self._stir()
 
     def _forget(self, task: asyncio.Future[Any]) -> None:
         self._tasks.discard(task)
@@ -132,7 +177,7 @@ class WorkLoop:
             self._worker.log.error("Worker %s: %s", self._worker.name, error, exc_info=error)
 
     def _is_done(self) -> bool:
-        if self.runs or self.ended or self._exchanges:
+        if self.runs or self.ended or self._exchanges or self._following:
             return False
         if self._stopping or self._budget == 0:
             return True
@@ -140,52 +185,66 @@ class WorkLoop:
             return not self._away and not any(lane.hungry for lane in self.lanes)
         return self._max_idle is not None and time.monotonic() - self._last_active >= self._max_idle
 
-    async def _wait(self) -> None:
-        if self._max_idle is None or self.runs:
-            await self._wake.wait()
-        else:
-            left = self._last_active + self._max_idle - time.monotonic()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(max(left, 0)):
-                    await self._wake.wait()
-        self._wake.clear()
+    def _stir(self) -> None:
+        """Has the loop look at what there is to do, once for all that happens in this round of it."""
+        if not self._stirred:
+            self._stirred = True
+            # Not in the context of the job that stirs it, which the jobs that come would have a copy of.
+            asyncio.get_running_loop().call_soon(self._look, context=self._context)
+
+    def _look(self) -> None:
+        self._stirred = False
+        self._exchange_what_is_due()
+        if self._is_done():
+            self._over.set()
+        elif self._max_idle is not None and not self.runs:
+            idle = time.monotonic() - self._last_active
+            asyncio.get_running_loop().call_later(max(self._max_idle - idle, 0), self._stir)
 
     # Exchanges with Redis: each takes what has ended, and brings as many jobs as there are free slots.
 
     def _exchange_what_is_due(self) -> None:
-        while not self._away and self._exchanges < MOST_EXCHANGES:
+        while not self._away and len(self._exchanges) < MOST_EXCHANGES:
+            if self._burst and self.ended:
+                # What ends may leave more to do, in any of the queues; nobody waits for it here.
+                self._look_again(self.lanes)
             asks = self._asks()
             if not self.ended and not asks:
                 return
             batch, self.ended = self.ended[:MOST_ENDS], self.ended[MOST_ENDS:]
-            self._exchanges += 1
             for lane, most in asks:
-                lane.asked += most
-            self.spawn(self._exchange(batch, asks))
+                lane.ask(most)
+            exchange = Exchange(batch, asks, uuid4().hex[:TOKEN])
+            self._exchanges.add(exchange)
+            # Both leave in one write.
+            finishing = self._calls.finish([end for end, _ in batch]) if batch else None
+            claiming = self._calls.claim(exchange.token, asks) if asks else None
+            self.spawn(self._exchange(exchange, finishing, claiming))
 
     def _asks(self) -> list[Ask]:
         if self._stopping:
             return []
-        left = self._budget
+        asked = sum(lane.asked for lane in self.lanes)
+        left = sys.maxsize if self._budget is None else self._budget - asked
         asks: list[Ask] = []
         for lane in self._worker.order(self.lanes):
-            most = lane.free if left is None else min(lane.free, left - lane.asked)
+            most = min(lane.free, MOST_CLAIMED, left)
             if lane.hungry and most > 0:
                 asks.append((lane, most))
-                left = None if left is None else left - most
+                left -= most
         return asks
 
-    async def _exchange(self, batch: list[Ended], asks: list[Ask]) -> None:
-        self.unsettled |= {run.execution: run for _, run in batch}
-        self.claims += bool(asks)
+    async def _exchange(
+        self,
+        exchange: Exchange,
+        finishing: asyncio.Future[list[bytes]] | None,
+        claiming: asyncio.Future[list[Any]] | None,
+    ) -> None:
         try:
-            # Both leave in one write.
-            finishing = self._calls.finish([end for end, _ in batch]) if batch else None
-            claiming = self._calls.claim(asks) if asks else None
             if finishing is not None:
-                await self._settle(batch, finishing)
+                await self._settle(exchange.batch, finishing)
             if claiming is not None:
-                self._start(read_claims(asks, await claiming), asks)
+                self._start(read_claims(exchange.asks, await claiming), exchange.asks)
         except NoScriptError as error:
             self._lose(error)
         except ResponseError as error:
@@ -194,13 +253,10 @@ class WorkLoop:
         except (RedisError, OSError) as error:
             self._lose(error)
         finally:
-            self._exchanges -= 1
-            self.claims -= bool(asks)
-            for lane, most in asks:
-                lane.asked -= most
-            for _, run in batch:
-                self.unsettled.pop(run.execution, None)
-            self._wake.set()
+            self._exchanges.discard(exchange)
+            for lane, most in exchange.asks:
+                lane.answered(most)
+            self._stir()
 
     async def _settle(self, batch: list[Ended], finishing: asyncio.Future[list[bytes]]) -> None:
         try:
@@ -224,16 +280,21 @@ class WorkLoop:
 
     async def _settle_singly(self, batch: list[Ended], error: ResponseError) -> None:
         """Sees to it that an end which Redis refuses does not hold up the others, nor its job."""
-        for end, run in batch:
-            if len(batch) > 1:
-                await self._settle([(end, run)], self._calls.finish([end]))
-                continue
-            self._worker.log.error(
-                "Worker %s: Redis refused the end of job %s: %s", self._worker.name, run.job_id, error
-            )
-            if end.error != REFUSED:
-                refused = ends.failed(run, "failed", REFUSED)
-                await self._settle([(refused, run)], self._calls.finish([refused]))
+        if len(batch) > 1:
+            for at, (end, run) in enumerate(batch, 1):
+                try:
+                    await self._settle([(end, run)], self._calls.finish([end]))
+                except (RedisError, OSError):
+                    self.ended += batch[at:]
+                    raise
+            return
+        [(end, run)] = batch
+        self._worker.log.error(
+            "Worker %s: Redis refused the end of job %s: %s", self._worker.name, run.job_id, error
+        )
+        if end.error != REFUSED:
+            refused = ends.failed(run, "failed", REFUSED)
+            await self._settle([(refused, run)], self._calls.finish([refused]))
 
     # Jobs.
 
@@ -246,7 +307,7 @@ class WorkLoop:
             lane = claim.lane
             for job_id, execution, fields in claim.jobs:
                 self._start_job(self.make_run(job_id, execution, fields, lane, now))
-            lane.hungry = len(claim.jobs) == claim.asked
+            lane.hungry = claim.more or len(claim.jobs) == claim.asked
             if claim.paused:
                 self._look_later([lane])
             elif not lane.hungry:
@@ -281,8 +342,11 @@ class WorkLoop:
             end = ends.failed(run, "failed", "the worker could not record how the job ended; see its log")
         finally:
             self._report(run, end)
+            # The task knows the run by its context: as a circle they would wait for the garbage collector.
+            run.task = run.abandon = None
+            run.over = True
             if not run.in_thread:
-                self._give_slot(run)
+                run.lane.give()
 
     def _report(self, run: Run, end: End | None) -> None:
         """Takes note of an end; the first counts."""
@@ -291,18 +355,13 @@ class WorkLoop:
             del self.runs[run.execution]
             if end is not None:
                 self.ended.append((end, run))
-            self._wake.set()
-
-    def _give_slot(self, run: Run) -> None:
-        run.lane.give()
-        run.lane.hungry = True
-        self._wake.set()
+            self._stir()
 
     def thread_ended(self, run: Run) -> None:
         """Takes note that a plain function is through; its job may have been reported long ago."""
         run.in_thread = False
-        if run.task is not None and run.task.done():
-            self._give_slot(run)
+        if run.over:
+            run.lane.give()
 
     def _abandon(self, run: Run) -> None:
         """Reports a job whose code does not end when it is cancelled; its slot stays taken until it does."""
@@ -315,22 +374,21 @@ class WorkLoop:
     async def _report_without(self, run: Run) -> None:
         self._report(run, await conclude(run, self._worker, asyncio.CancelledError()))
         if not run.begun:
-            self._give_slot(run)
+            run.lane.give()
 
     # A Redis that is away, suspended or paused.
 
     def _look_later(self, lanes: Sequence[Lane]) -> None:
         """Looks at queues again in a while: a paused one has jobs, and waiting for work would not wait."""
-
-        def look() -> None:
-            for lane in lanes:
-                lane.hungry = True
-            self._wake.set()
-
         for lane in lanes:
             lane.hungry = False
         if not self._burst:
-            asyncio.get_running_loop().call_later(POLL, look)
+            asyncio.get_running_loop().call_later(POLL, self._look_again, lanes)
+
+    def _look_again(self, lanes: Sequence[Lane]) -> None:
+        for lane in lanes:
+            lane.hungry = True
+        self._stir()
 
     def _lose(self, error: Exception) -> None:
         if not self._away:
@@ -351,12 +409,10 @@ class WorkLoop:
                 # Spread, so that not all workers come back at once.
                 await asyncio.sleep(wait * random.uniform(0.5, 1))  # noqa: S311
                 wait = min(wait * 2, longest)
-        for lane in self.lanes:
-            lane.hungry = True
-        self._wake.set()
+        self._look_again(self.lanes)
 
 
-def _make_lane(worker: AsyncWorker, queue: str) -> Lane:
+def _make_lane(worker: AsyncWorker, queue: str, freed: Callable[[], None]) -> Lane:
     options = worker.options
     slots = options.concurrency.get(queue, options.default_concurrency)
-    return Lane(queue, slots=slots, parking=options.parked)
+    return Lane(queue, slots=slots, parking=options.parked, freed=freed)

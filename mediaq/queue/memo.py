@@ -6,6 +6,7 @@ enough. Picklers number values one by one, so no number of theirs exceeds the co
 
 from __future__ import annotations
 
+import math
 import pickle
 import pickletools
 
@@ -45,7 +46,7 @@ def check_memo(pickled: bytes) -> None:
             if (number := _number(pickled, opcode, at)) is None:
                 return
             if number > at:
-                raise MemoTooLong(f"the payload gives number {number} to a value after {at} bytes")
+                raise MemoTooLong(f"the payload gives the number {number} to a value after {at} bytes")
             at = at + 4 if opcode == _LONG_BINPUT else _line_end(pickled, at)
         elif follows >= 0:
             at += follows
@@ -56,15 +57,14 @@ def check_memo(pickled: bytes) -> None:
             at += length + int.from_bytes(pickled[at : at + length], "little")
 
 
-def _number(pickled: bytes, opcode: int, at: int) -> int | None:
+def _number(pickled: bytes, opcode: int, at: int) -> float | None:
     """Returns the number that a value is given; None where the pickle ends."""
     if opcode == _LONG_BINPUT:
         return int.from_bytes(pickled[at : at + 4], "little")
     if opcode == _PUT:
-        try:
-            return int(pickled[at : _line_end(pickled, at)])
-        except ValueError:
-            return None
+        line = pickled[at : _line_end(pickled, at)].removesuffix(b"\n")
+        # What else the unpickler takes for a number, as what stands before a NUL, no pickler writes.
+        return int(line) if line.isdigit() and len(line) < 20 else math.inf
     return None
 
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, cast
 
+from redis.exceptions import RedisError
+
 from mediaq.queue import ends, keys
+from mediaq.queue.calls import TOKEN
 from mediaq.queue.lane import Lane
 from mediaq.queue.run import Reason
 
@@ -61,11 +64,13 @@ class Orphans:
 
     def _find(self, held: Held) -> None:
         jobs = self._jobs
-        if jobs.claims:
-            # Their answers may tell.
-            return
-        known = {*jobs.runs, *jobs.unsettled, *(run.execution for _, run in jobs.ended)}
-        unknown = {execution: (job, queue) for job, execution, queue, _ in held if execution not in known}
+        known, claims = {*jobs.runs, *jobs.unsettled}, jobs.claims
+        unknown = {
+            execution: (job, queue)
+            for job, execution, queue, _ in held
+            # The answer to a claim that is under way may tell.
+            if execution not in known and execution[:TOKEN] not in claims
+        }
         # One that has just ended may still have been held when the beat was sent: it is gone by the next.
         for execution in self._suspects & set(unknown):
             jobs.spawn(self._hand_back(*unknown.pop(execution), execution))
@@ -75,7 +80,12 @@ class Orphans:
         self._worker.log.warning(
             "Worker %s: hands job %s back, it never heard of its start", self._worker.name, job_id
         )
-        fields = cast("Hash", await self._redis.hgetall(keys.job(job_id)))
+        try:
+            fields = cast("Hash", await self._redis.hgetall(keys.job(job_id)))
+        except (RedisError, OSError):
+            # The next beat shows it again.
+            self._suspects.add(execution)
+            return
         lane = Lane(queue, slots=0, parking=0)
         run = self._jobs.make_run(job_id, execution, fields, lane, datetime.now(UTC))
         self._jobs.report(ends.interrupted(run), run)

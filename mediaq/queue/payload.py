@@ -9,7 +9,6 @@ from typing import Any
 from rq import serializers
 
 from mediaq.queue.codec import PlainPickle
-from mediaq.queue.memo import check_memo
 
 # The dotted name of a function, its arguments, its keyword arguments.
 Call = tuple[str, tuple[Any, ...], dict[str, Any]]
@@ -71,8 +70,6 @@ def _load(data: bytes, serializer: Any, most: int) -> Any:
     payload = _inflate(data, most)
     if len(payload) > most:
         raise PayloadRefused(f"the job's data is longer than {most} bytes")
-    if serializer.loads is PlainPickle.loads:
-        check_memo(payload)
     return serializer.loads(payload)
 
 

@@ -42,7 +42,10 @@ async def perform(run: Run, worker: AsyncWorker) -> End | None:
         return await conclude(run, worker, error)
     if run.reason is Reason.STOPPED:
         return await conclude(run, worker, asyncio.CancelledError())
-    return ends.finished(run, value, keep=worker.options.keep_finished.get(run.lane.queue))
+    try:
+        return ends.finished(run, value, keep=worker.options.keep_finished.get(run.lane.queue))
+    except ends.ResultTooLong as error:
+        return await conclude(run, worker, error)
 
 
 async def conclude(run: Run, worker: AsyncWorker, error: BaseException) -> End | None:
@@ -58,19 +61,19 @@ async def conclude(run: Run, worker: AsyncWorker, error: BaseException) -> End |
         # Not tried again, and none of its callbacks called: what stands in Redis is not to be trusted.
         worker.log.error("Worker %s: job %s is refused: %s", worker.name, run.job_id, error)
         return ends.failed(run, "refused", f"{type(error).__name__}: {error}")
-    if isinstance(error, asyncio.CancelledError):
-        match run.reason:
-            case Reason.INTERRUPTED:
-                return ends.interrupted(run)
-            case Reason.CANCELED:
-                return ends.canceled(run)
-            case Reason.LOST:
-                return None
-            case Reason.STOPPED:
-                return await _stop(run, worker)
-            case Reason.TIMED_OUT:
-                message = f"Task exceeded maximum timeout value ({run.timeout} seconds)"
-                error = JobTimeoutException(message).with_traceback(error.__traceback__)
+    # Whatever the job made of its cancellation: some turn it into an error of their own.
+    match run.reason:
+        case Reason.INTERRUPTED:
+            return ends.interrupted(run)
+        case Reason.CANCELED:
+            return ends.canceled(run)
+        case Reason.LOST:
+            return None
+        case Reason.STOPPED:
+            return await _stop(run, worker)
+        case Reason.TIMED_OUT if isinstance(error, asyncio.CancelledError):
+            message = f"Task exceeded maximum timeout value ({run.timeout} seconds)"
+            error = JobTimeoutException(message).with_traceback(error.__traceback__)
     return await _fail(run, worker, error)
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+import operator
+import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
-from uuid import uuid4
 
 from attrs import frozen
-from rq import Callback
+from rq import Callback, Retry
 from rq.job import Dependency, validate_job_id
-from rq.utils import get_call_string, parse_timeout, resolve_function_reference
+from rq.utils import parse_timeout, resolve_function_reference
 
 from mediaq.queue.backoff import Backoff
 from mediaq.queue.codec import compress
@@ -96,24 +97,16 @@ class Packer:
             TypeError: The function cannot be called by its name, or an argument is of the wrong type.
             ValueError: One of RQ's arguments is out of its bounds.
         """
-        options = {name: kwargs.pop(name) for name in OPTIONS.intersection(kwargs)} if kwargs else {}
+        options = _take_options(kwargs) if kwargs else {}
         if "args" in kwargs or "kwargs" in kwargs:
             args, kwargs = _explicit(args, kwargs)
-        name, data = self._call(function, args, kwargs)
-        description = options.get("description") or get_call_string(name, args, kwargs, max_length=SHOWN)
-        items: list[Part] = ["created_at", created_at, "origin", self.queue, "data", data]
-        items += ["description", str(description), "timeout", self._timeout(options.get("job_timeout"))]
+        name, instance = (function, None) if isinstance(function, str) else _refer(function)
+        data = compress(self.dumps((name, instance, args, kwargs)))
+        shown = options.get("description") or describe(name, args, kwargs)
+        items: Parts = ("created_at", created_at, "origin", self.queue, "data", data, "description", shown)
         if not options:
-            return Prepared(str(uuid4()), self.queue, tuple(items))
-        return self._with_options(
-            items, {name: value for name, value in options.items() if value is not None}
-        )
-
-    def _call(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[str, bytes]:
-        if getattr(function, "__module__", None) == "__main__":
-            raise ValueError("a worker cannot import what is defined in the module __main__")
-        instance, name = resolve_function_reference(function)
-        return name, compress(self.dumps((name, instance, args, kwargs)))
+            return Prepared(_new_id(), self.queue, (*items, "timeout", self.default_timeout))
+        return self._with_options(items, options)
 
     def _timeout(self, given: Any) -> int:
         timeout = _seconds(given)
@@ -121,19 +114,19 @@ class Packer:
             raise ValueError("job_timeout: 0 s are too few; -1 stands for ever")
         return timeout or self.default_timeout
 
-    def _with_options(self, items: list[Part], options: Options) -> Prepared:
+    def _with_options(self, items: Parts, options: Options) -> Prepared:
+        items += ("timeout", self._timeout(options.get("job_timeout")))
         for option in options.keys() & _ITEMS.keys():
             items += _ITEMS[option](options[option])
         if options.get("meta"):
-            items += ["meta", self.dumps(options["meta"])]
-        items += self._retries(options.get("retry", 0), options.get("backoff", self.backoff))
+            items += ("meta", self.dumps(options["meta"]))
+        items += _retries(options.get("retry"), options.get("backoff"), self.backoff)
         terms, waits_for = _dependencies(options.get("depends_on", ()))
-        items += _waiting(terms, waits_for)
         limit = options.get("rate_limit")
         return Prepared(
             id=_job_id(options),
             queue=self.queue,
-            items=tuple(items),
+            items=items + _waiting(terms, waits_for),
             place=FRONT if options.get("at_front") else BACK,
             rule=_rule(options),
             ttl=_seconds(options.get("ttl")) or "",
@@ -142,14 +135,32 @@ class Packer:
             allows_failure=int(any(each.allow_failure for each in terms)),
         )
 
-    def _retries(self, retry: Any, backoff: Backoff | None) -> Parts:
-        if not retry:
-            return ()
-        if isinstance(retry, int):
-            intervals = backoff.intervals(retry) if backoff else [0]
-            return "retries_left", retry, "retry_intervals", json.dumps(intervals)
-        front: Parts = ("enqueue_at_front_on_retry", 1) if retry.enqueue_at_front else ()
-        return "retries_left", retry.max, "retry_intervals", json.dumps(retry.intervals), *front
+
+def describe(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
+    """Returns a call as RQ's tools show it."""
+    shown = [_cut(repr(value)) for value in args]
+    shown += sorted(f"{key}={_cut(repr(value))}" for key, value in kwargs.items())
+    return f"{name}({', '.join(shown)})"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= SHOWN else text[:SHOWN] + "..."
+
+
+def _new_id() -> str:
+    return os.urandom(16).hex()
+
+
+def _refer(function: Any) -> tuple[str, Any]:
+    if getattr(function, "__module__", None) == "__main__":
+        raise ValueError("a worker cannot import what is defined in the module __main__")
+    instance, name = resolve_function_reference(function)
+    return name, instance
+
+
+def _take_options(kwargs: dict[str, Any]) -> Options:
+    options = {name: kwargs.pop(name) for name in OPTIONS.intersection(kwargs)}
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def _explicit(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -162,9 +173,10 @@ def _explicit(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any,
 
 def _job_id(options: Options) -> str:
     if "job_id" not in options:
-        return str(uuid4())
+        return _new_id()
     validate_job_id(options["job_id"])
-    return str(options["job_id"])
+    job_id: str = options["job_id"]
+    return job_id
 
 
 def _rule(options: Options) -> str:
@@ -202,6 +214,20 @@ def _waiting(terms: list[Dependency], waits_for: tuple[str, ...]) -> Parts:
         return items
     allowed, front = (any(getattr(each, name) for each in terms) for name in _TERMS)
     return *items, "allow_dependency_failures", int(allowed), "enqueue_at_front", int(front)
+
+
+def _retries(retry: Any, backoff: Backoff | None, default: Backoff | None) -> Parts:
+    if isinstance(retry, Retry):
+        if backoff is not None:
+            raise TypeError("backoff: an rq.Retry has intervals of its own; retry= takes a number too")
+        front: Parts = ("enqueue_at_front_on_retry", 1) if retry.enqueue_at_front else ()
+        return "retries_left", retry.max, "retry_intervals", json.dumps(retry.intervals), *front
+    times = operator.index(retry or 0)
+    if times < 0 or (backoff is not None and times == 0):
+        raise ValueError(f"retry: {times} times is not often enough")
+    chosen = backoff or default
+    intervals = chosen.intervals(times) if chosen else [0]
+    return ("retries_left", times, "retry_intervals", json.dumps(intervals)) if times else ()
 
 
 def _seconds(given: Any) -> int | None:

@@ -20,7 +20,7 @@ from mediaq.queue.handle import Handle
 from mediaq.queue.payload import resolve_serializer
 from mediaq.queue.prepared import Packer, Prepared
 from mediaq.queue.queued import Counts, QueuedJob
-from mediaq.queue.scripts import read_script
+from mediaq.queue.scripts import Script, read_script
 from mediaq.queue.seen import ALIVE, Seen, look
 from mediaq.queue.view import JobView, read_view
 from mediaq.queue.watch import Watch
@@ -30,11 +30,6 @@ __all__ = ["Counts", "Handle", "Queue", "QueuedJob", "Seen"]
 
 # Jobs that one call of a script enqueues or removes at most, to keep Redis responsive: about a millisecond.
 AT_ONCE = 100
-
-
-_ENQUEUE = ("admit", "enqueue")
-_CANCEL = ("admit", "cancel")
-_REQUEUE = ("admit", "requeue")
 
 
 class Queue:
@@ -64,9 +59,9 @@ class Queue:
     ) -> None:
         self.name = name
         self.redis = redis
-        self._serializer = StrictPickle if serializer is None else resolve_serializer(serializer)
-        timeout = parse_timeout(default_timeout) or 180
-        self._packer = Packer(name, self._serializer.dumps, timeout, backoff)
+        self._serializer = resolve_serializer(serializer)
+        dumps = StrictPickle.dumps if serializer is None else self._serializer.dumps
+        self._packer = Packer(name, dumps, parse_timeout(default_timeout) or 180, backoff)
         self._wire = Wire(redis, timeout=timeout_of(redis), tied=True)
         self._watch = Watch(redis, self._call)
         self._keys = (keys.queue(name), keys.QUEUES, keys.deferred(name), keys.scheduled(name))
@@ -106,7 +101,8 @@ class Queue:
             TypeError, ValueError: As of `prepare`; nothing was sent.
             redis.RedisError: Redis is away, or refuses.
         """
-        return await self._send(self.prepare(function, *args, **kwargs))
+        now = datetime.now(UTC)
+        return await self._send(self._packer.pack(function, args, kwargs, written(now)), now)
 
     async def enqueue_at(self, when: datetime, function: Any, /, *args: Any, **kwargs: Any) -> Handle:
         """Schedules a call; a scheduler, of an AsyncWorker or a stock one, enqueues it then.
@@ -120,7 +116,8 @@ class Queue:
         Raises:
             DuplicateJobError, TypeError, ValueError, redis.RedisError: As of `enqueue`.
         """
-        return await self._send(self.prepare(function, *args, **kwargs), _epoch(when))
+        now = datetime.now(UTC)
+        return await self._send(self._packer.pack(function, args, kwargs, written(now)), now, _epoch(when))
 
     async def enqueue_in(
         self, delay: timedelta | float, function: Any, /, *args: Any, **kwargs: Any
@@ -150,7 +147,7 @@ class Queue:
             raise ValueError(f"a job of the batch was prepared for another queue than {self.name}")
         left_out: list[str] = []
         for at in range(0, len(batch), AT_ONCE):
-            left_out += await self._save(batch[at : at + AT_ONCE])
+            left_out += await self._save(batch[at : at + AT_ONCE], datetime.now(UTC))
         if left_out:
             raise DuplicateJobError(f"there are jobs with these ids already: {', '.join(left_out)}")
         return [Handle(job.id, self) for job in batch]
@@ -166,7 +163,7 @@ class Queue:
             redis.RedisError: Redis is away.
         """
         key_list = (keys.job(job_id), keys.results(job_id), keys.scheduled(self.name))
-        view = read_view(job_id, await self._run(("view",), key_list, (job_id,)), self._serializer)
+        view = read_view(job_id, await self._run(read_script("view"), key_list, (job_id,)), self._serializer)
         return view if view is not None and view.queue == self.name else None
 
     async def wait_for_news(self, job: JobView) -> None:
@@ -194,7 +191,9 @@ class Queue:
             redis.RedisError: Redis is away.
         """
         key_list = (keys.job(job_id), keys.queue(self.name), keys.canceled(self.name))
-        outcome = await self._run(_CANCEL, key_list, (keys.RQ, *_now(), self.name, job_id))
+        outcome = await self._run(
+            read_script("admit", "cancel"), key_list, (keys.RQ, *_now(), self.name, job_id)
+        )
         if outcome == b"absent":
             raise NoSuchJobError(f"queue {self.name} has no job {job_id}")
         return bool(outcome == b"canceled")
@@ -213,7 +212,9 @@ class Queue:
         """
         lists = (keys.queue(self.name), keys.intermediate(self.name))
         arguments = (keys.RQ, keys.OURS, *_now(), self.name, job_id, int(at_front))
-        outcome = await self._run(_REQUEUE, (keys.job(job_id), *lists, keys.QUEUES), arguments)
+        outcome = await self._run(
+            read_script("admit", "requeue"), (keys.job(job_id), *lists, keys.QUEUES), arguments
+        )
         if outcome == b"absent":
             raise NoSuchJobError(f"queue {self.name} has no job {job_id}")
         if outcome == b"started":
@@ -234,7 +235,9 @@ class Queue:
         """
         left, removed = await self._call("LLEN", keys.queue(self.name)), 0
         while left > 0:
-            went = await self._run(("empty",), (keys.queue(self.name),), (keys.RQ, min(left, AT_ONCE)))
+            went = await self._run(
+                read_script("empty"), (keys.queue(self.name),), (keys.RQ, min(left, AT_ONCE))
+            )
             if went == 0:
                 break
             left, removed = left - went, removed + went
@@ -275,34 +278,36 @@ class Queue:
         )
         now = datetime.now(UTC)
         arguments = (keys.RQ, ALIVE, written(now), job.id, *job.items(name, now))
-        return bool(await self._run(("push",), key_list, arguments))
+        return bool(await self._run(read_script("push"), key_list, arguments))
 
     async def look(self, job_ids: Sequence[str]) -> list[Seen]:
         """Looks jobs up, in two round trips, without changing anything."""
         return await asyncio.gather(*(look(self._call, self.name, job_id) for job_id in job_ids))
 
-    async def _send(self, job: Prepared, due: int | None = None) -> Handle:
-        if await self._save([job], due):
+    async def _send(self, job: Prepared, now: datetime, due: int | None = None) -> Handle:
+        if await self._save((job,), now, due):
             raise DuplicateJobError(f"there is a job with the id {job.id} already")
         return Handle(job.id, self)
 
-    async def _save(self, jobs: Iterable[Prepared], due: int | None = None) -> list[str]:
+    async def _save(self, jobs: Iterable[Prepared], now: datetime, due: int | None = None) -> list[str]:
         """Enqueues jobs in one step; returns the ids of those that were left out."""
-        arguments: list[Part] = [keys.RQ, *_now()]
+        arguments: list[Part] = [keys.RQ, now.timestamp(), written(now)]
         for job in jobs:
             arguments += job.arguments(due)
-        left_out = await self._run(_ENQUEUE, self._keys, arguments)
+        wire = self._wire if self._wire.connected else await self._connect()
+        left_out = await read_script("admit", "enqueue").run(wire, self._keys, arguments)
         return [job_id.decode() for job_id in left_out]
 
-    async def _run(self, script: tuple[str, ...], key_list: Sequence[Part], arguments: Sequence[Part]) -> Any:
-        if not self._wire.connected:
-            await self._wire.connect()
-        return await read_script(*script).run(self._wire, key_list, arguments)
+    async def _run(self, script: Script, key_list: Sequence[Part], arguments: Sequence[Part]) -> Any:
+        return await script.run(await self._connect(), key_list, arguments)
 
     async def _call(self, *command: Part) -> Any:
+        return await (await self._connect()).call(*command)
+
+    async def _connect(self) -> Wire:
         if not self._wire.connected:
             await self._wire.connect()
-        return await self._wire.call(*command)
+        return self._wire
 
 
 def _now() -> tuple[float, str]:

@@ -19,9 +19,11 @@ MOST_CALLS = 50
 async def trim(redis: Redis, queue: str, keep: int | None) -> int:
     """Forgets a queue's finished jobs beyond the newest `keep`, with all their keys, whoever finished them.
 
-    Entries of finished and failed jobs that have expired go too, as when RQ cleans its registries up. A pass
-    looks at `BATCH` entries of each set in one round trip, and at up to `MOST_CALLS` times as many if there are
-    too many. The next pass goes on from there, whoever makes it: n / `BATCH` of them look at all of n jobs.
+    Entries of finished and failed jobs that have expired go too, as when RQ cleans its registries up.
+
+    A pass looks at `BATCH` entries of each set in one round trip, and at up to `MOST_CALLS` times as many if
+    there are too many. The next pass goes on from there, whoever makes it, so that n / `BATCH` passes look at
+    all of n jobs.
 
     Args:
         redis: An asyncio client.
@@ -35,7 +37,7 @@ async def trim(redis: Redis, queue: str, keep: int | None) -> int:
         redis.RedisError: Redis is away; call again later.
     """
     script = load_script(redis, "evict", "trim")
-    sets = [keys.finished(queue), keys.failed(queue), keys.ended(queue), f"{keys.OURS}:trimmed:{queue}"]
+    sets = [keys.finished(queue), keys.failed(queue), keys.ended(queue), keys.trimmed(queue)]
     limit = "" if keep is None else keep
     forgotten = 0
     for _ in range(MOST_CALLS):

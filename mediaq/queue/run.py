@@ -26,6 +26,12 @@ current_run: ContextVar[Run] = ContextVar("current_run")
 # a timeout.
 INSIST_EVERY = 1.0
 INSIST_TIMES = 5
+# Seconds by which a clock may be late before that is put down to a job that held the event loop.
+HELD = 0.5
+
+
+# No number of a job is beyond: far more seconds than anyone waits, far fewer than Redis can add to its clock.
+MOST = 10**12
 
 
 class Reason(Enum):
@@ -80,6 +86,8 @@ class Run:
         # Whether the job's own code is through: callbacks are not cut short.
         self.through = False
         self.reported = False
+        # Whether its coroutine has ended, callbacks and all.
+        self.over = False
         # Whether a plain function is still at it in its thread.
         self.in_thread = False
         self.abandon: Callable[[Run], None] | None = None
@@ -120,24 +128,19 @@ class Run:
         return (self.ended_at - self.started_at).total_seconds()
 
     def number(self, name: str) -> int | None:
-        """Returns a number of the job, as the job itself may have changed it by now."""
+        """Returns a whole number of the job, as the job itself may have changed it by now, if it has one."""
         if self.job.is_read and hasattr(self.job, name):
-            value = getattr(self.job, name)
-            return None if value is None else int(value)
-        try:
-            return int(self.fields[name.encode()])
-        except (KeyError, ValueError):
-            return None
+            return _whole(getattr(self.job, name))
+        return _whole(self.fields.get(name.encode()))
 
     def text(self, name: str) -> str:
         """Returns a field of the job's hash; empty where it has none."""
         return self.fields.get(name.encode(), b"").decode(errors="replace")
 
     def _list(self, name: str) -> list[int]:
-        if self.job.is_read:
-            return list(getattr(self.job, name) or [])
         try:
-            return list(json.loads(self.fields[name.encode()]))
+            given = getattr(self.job, name) if self.job.is_read else json.loads(self.fields[name.encode()])
+            return [_whole(each) or 0 for each in given]
         except (KeyError, ValueError, TypeError):
             return []
 
@@ -154,7 +157,15 @@ class Run:
         self._left = seconds
         if seconds > 0:
             loop = asyncio.get_running_loop()
-            self._deadline = loop.call_later(seconds, self.interrupt, Reason.TIMED_OUT)
+            self._deadline = loop.call_later(seconds, self._expire)
+
+    def _expire(self) -> None:
+        # While another job held the loop, this one could not use its time: it gets some back.
+        late = 0.0 if self._deadline is None else asyncio.get_running_loop().time() - self._deadline.when()
+        if late > HELD:
+            self.start_clock(late)
+        else:
+            self.interrupt(Reason.TIMED_OUT)
 
     def park(self) -> bool:
         """Gives the slot back and stops the clock; of several waits at once, the first does.
@@ -166,7 +177,8 @@ class Run:
             return False
         self._parked += 1
         if self._parked == 1 and self._deadline is not None:
-            self._left = self._deadline.when() - asyncio.get_running_loop().time()
+            # It may be due already; none left would mean no limit.
+            self._left = max(self._deadline.when() - asyncio.get_running_loop().time(), 0.001)
             self._deadline.cancel()
             self._deadline = None
         return True
@@ -177,7 +189,7 @@ class Run:
         if self._parked == 0:
             await self.lane.unpark()
             if self._left > 0 and self.reason is None:
-                self.start_clock(max(self._left, 0.001))
+                self.start_clock(self._left)
 
     def interrupt(self, reason: Reason) -> None:
         """Cuts the execution short; the first reason counts."""
@@ -194,3 +206,10 @@ class Run:
             return
         self.task.cancel()
         asyncio.get_running_loop().call_later(INSIST_EVERY, self._insist, times - 1)
+
+
+def _whole(given: Any) -> int | None:
+    try:
+        return max(-MOST, min(int(given), MOST))
+    except (TypeError, ValueError, OverflowError):
+        return None

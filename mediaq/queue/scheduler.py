@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from uuid import uuid4
 
 from redis.asyncio import Redis
-from rq.scheduler import SCHEDULER_KEY_TEMPLATE
 from rq.scripts import RELEASE_LOCK_SCRIPT
 from rq.utils import now, utcformat
 
@@ -37,7 +36,7 @@ class Scheduler:
 
     def __init__(self, queues: Sequence[str], redis: Redis, name: str | None = None) -> None:
         self.name = name or uuid4().hex
-        self._key = SCHEDULER_KEY_TEMPLATE % self.name
+        self._key = keys.scheduler(self.name)
         self._queues = tuple(dict.fromkeys(queues))
         self._redis = redis
         self._created_at = utcformat(now())

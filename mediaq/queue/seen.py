@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-import zlib
-from base64 import b64decode
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Any
@@ -13,6 +11,7 @@ from typing import Any
 from attrs import frozen
 
 from mediaq.queue import keys
+from mediaq.queue.view import read_error
 
 Call = Callable[..., Awaitable[Any]]
 
@@ -77,7 +76,5 @@ def _last_line(results: list[Any]) -> str | None:
         return None
     names_and_values = iter(results[0][1])
     result = dict(zip(names_and_values, names_and_values, strict=True))
-    if not (traceback := result.get(b"exc_string")):
-        return None
-    lines = zlib.decompress(b64decode(traceback)).decode(errors="replace").strip().splitlines()
+    lines = (read_error(result.get(b"exc_string", b"")) or "").strip().splitlines()
     return lines[-1] if lines else None

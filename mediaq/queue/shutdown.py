@@ -17,6 +17,7 @@ from mediaq.queue.ends import interrupted, written
 from mediaq.queue.scripts import read_script
 
 if TYPE_CHECKING:
+    from mediaq.queue.ends import End
     from mediaq.queue.loop import WorkLoop
     from mediaq.queue.worker import AsyncWorker
 
@@ -117,7 +118,6 @@ class Shutdown:
 
     def _hand_back(self) -> None:
         worker = self._worker
-        runs = list(self._jobs.runs.values()) if self._jobs is not None else []
         now = datetime.now(UTC)
         redis = open_impatient(worker.connection, LAST_WORDS)
         redis.register_script(read_script("admit", "dependents", "evict", "finish").text)(
@@ -127,9 +127,16 @@ class Shutdown:
             ],
             args=[
                 *(keys.RQ, keys.OURS, now.timestamp(), written(now)),
-                *(part for run in runs for part in interrupted(run).args),
+                *(part for end in self._last_ends() for part in end.args),
             ],
         )
         # Its executions are gone; whoever shows the workers should not show this one.
         worker.connection = redis
         worker.register_death()  # type: ignore[no-untyped-call]
+
+    def _last_ends(self) -> list[End]:
+        """Returns how the jobs end that the loop can say nothing of any more."""
+        if self._jobs is None:
+            return []
+        interrupted_runs = [interrupted(run) for run in reversed(list(self._jobs.runs.values()))]
+        return [*self._jobs.unsettled.values(), *interrupted_runs]

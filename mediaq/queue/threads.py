@@ -89,9 +89,9 @@ def _report(errand: _Errand, value: Any, error: BaseException | None) -> None:
 
 
 def _raisable(error: BaseException) -> BaseException:
-    # A future refuses StopIteration, which would end whoever awaits it.
-    if isinstance(error, StopIteration):
-        raised = RuntimeError("the function raised StopIteration")
+    # Both mean something else to whoever awaits a future: the one it refuses, the other would close it.
+    if isinstance(error, StopIteration | GeneratorExit):
+        raised = RuntimeError(f"the function raised {type(error).__name__}")
         raised.__cause__ = error
         return raised
     return error

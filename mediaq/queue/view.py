@@ -6,6 +6,7 @@ import json
 import zlib
 from base64 import b64decode
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -123,11 +124,9 @@ def read_view(job_id: str, answer: Sequence[Any], serializer: Any) -> JobView | 
         status=fields.text("status"),
         description=fields.text("description"),
         call=_call(fields, serializer),
-        meta=_value(fields.raw("meta"), serializer) if fields.raw("meta") else {},
-        result=_value(b64decode(result.raw("return_value")), serializer)
-        if result.raw("return_value")
-        else None,
-        error=_error(result.raw("exc_string")),
+        meta=_value(fields.raw("meta"), serializer, {}),
+        result=_value(_unwrap(result.raw("return_value")), serializer, None),
+        error=read_error(result.raw("exc_string")),
         **{name: fields.time(name) for name in ("created_at", "enqueued_at", "started_at", "ended_at")},
         due_at=datetime.fromtimestamp(float(due), UTC) if due else None,
         worker=fields.text("worker_name") or None,
@@ -135,14 +134,24 @@ def read_view(job_id: str, answer: Sequence[Any], serializer: Any) -> JobView | 
         retries_left=fields.number("retries_left") or 0,
         deaths=fields.number("mediaq_deaths") or 0,
         interruptions=fields.number("mediaq_interruptions") or 0,
-        waits_for=tuple(json.loads(fields.raw("dependency_ids") or b"[]")),
+        waits_for=fields.ids("dependency_ids"),
         latest=latest,
         kind=result.number("type") or 0,
     )
 
 
+def read_error(packed: bytes) -> str | None:
+    """Returns the text of an error in one of RQ's results; None where there is none."""
+    if not packed:
+        return None
+    try:
+        return zlib.decompressobj().decompress(_unwrap(packed), MOST_ERROR).decode(errors="replace")
+    except zlib.error as error:
+        return f"the error on record cannot be read: {error}"
+
+
 class _Fields:
-    """A hash as Lua returns it: names and values in turn."""
+    """Names and values in turn, written by anybody: what cannot be read counts as absent."""
 
     def __init__(self, flat: Sequence[bytes]) -> None:
         self._values = dict(zip(flat[::2], flat[1::2], strict=True))
@@ -154,10 +163,19 @@ class _Fields:
         return self.raw(name).decode(errors="replace")
 
     def number(self, name: str) -> int | None:
-        return int(self.raw(name)) if self.raw(name) else None
+        with suppress(ValueError):
+            return int(self.raw(name))
+        return None
 
     def time(self, name: str) -> datetime | None:
-        return datetime.fromisoformat(self.text(name)) if self.raw(name) else None
+        with suppress(ValueError):
+            return datetime.fromisoformat(self.text(name))
+        return None
+
+    def ids(self, name: str) -> tuple[str, ...]:
+        with suppress(ValueError, TypeError):
+            return tuple(map(str, json.loads(self.raw(name))))
+        return ()
 
 
 def _call(fields: _Fields, serializer: Any) -> Call | Unreadable:
@@ -167,16 +185,18 @@ def _call(fields: _Fields, serializer: Any) -> Call | Unreadable:
         return Unreadable(str(refused))
 
 
-def _value(payload: bytes, serializer: Any) -> Any:
+def _value(payload: bytes, serializer: Any, absent: Any) -> Any:
+    if not payload:
+        return absent
     try:
-        if issubclass(serializer, PlainPickle):
+        if serializer is PlainPickle:
             check_memo(payload)
         return serializer.loads(payload)
     except Exception as error:  # noqa: BLE001 - serializers raise what they like for bytes they cannot read
         return Unreadable(str(error))
 
 
-def _error(packed: bytes) -> str | None:
-    if not packed:
-        return None
-    return zlib.decompressobj().decompress(b64decode(packed), MOST_ERROR).decode(errors="replace")
+def _unwrap(packed: bytes) -> bytes:
+    with suppress(ValueError):
+        return b64decode(packed)
+    return packed

@@ -66,8 +66,12 @@ class Watch:
         try:
             await self._wire.connect()
             reader = await self._wire.call("CLIENT", "ID")
+            compare_at = self._now() + SLICE
             while self._waiting:
                 await self._read(reader, list(self._waiting))
+                if self._now() >= compare_at:
+                    await self._compare(list(self._waiting))
+                    compare_at = self._now() + SLICE
         except Exception as error:  # noqa: BLE001 - whoever waits is told
             self._tell_all(error)
         finally:
@@ -79,30 +83,27 @@ class Watch:
         streams = [keys.results(job_id) for job_id, _ in known]
         since = [latest or "0" for _, latest in known]
         answer = self._wire.call("XREAD", "BLOCK", int(SLICE * 1000), "STREAMS", *streams, *since)
-        if await self._broken_off(answer, reader):
-            return
-        if found := answer.result():
-            written = {stream.decode() for stream, _ in found}
-            self._tell([each for each in known if keys.results(each[0]) in written])
-        else:
-            await self._compare(known)
+        await self._wait_or_break_off(answer, reader)
+        written = {stream.decode() for stream, _ in answer.result() or ()}
+        self._tell([each for each in known if keys.results(each[0]) in written])
 
-    async def _broken_off(self, answer: asyncio.Future[Any], reader: int) -> bool:
-        """Waits for the answer, or breaks the read off as there is another job to read of."""
+    async def _wait_or_break_off(self, answer: asyncio.Future[Any], reader: int) -> None:
+        """Waits for the answer, or breaks the read off when there is another job to read of."""
         newcomer = asyncio.ensure_future(self._newcomer.wait())
         await asyncio.wait({answer, newcomer}, return_when=asyncio.FIRST_COMPLETED)
         newcomer.cancel()
-        if answer.done():
-            return False
         while not answer.done():
             await self._call("CLIENT", "UNBLOCK", reader)
             await asyncio.wait({answer}, timeout=AGAIN)
-        return answer.result() is None
 
     async def _compare(self, known: list[Known]) -> None:
         answers = await asyncio.gather(*(self._call("HGET", keys.job(each[0]), "status") for each in known))
         statuses = ["" if answer is None else answer.decode() for answer in answers]
         self._tell([each for each, now in zip(known, statuses, strict=True) if not now or now in ENDED])
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()
 
     def _tell(self, known: list[Known]) -> None:
         for each in known:

@@ -66,7 +66,12 @@ class Wire:
                 return
             await self.close()
             connection = _make_connection(self._redis)
-            await connection.connect()  # type: ignore[no-untyped-call]
+            try:
+                await connection.connect()  # type: ignore[no-untyped-call]
+            except BaseException:
+                # Cancelled, it would be left half open.
+                await connection.disconnect(nowait=True)
+                raise
             self._line = _Line(connection, self._timeout)
             if self._tied:
                 _hold(self._redis).add(connection)
@@ -174,7 +179,7 @@ class _Line(asyncio.Protocol):
             if answer.done():
                 continue
             if isinstance(value, Exception):
-                answer.set_exception(value)
+                _refuse(answer, value)
             else:
                 answer.set_result(value)
 
@@ -194,9 +199,7 @@ class _Line(asyncio.Protocol):
         while self._waiting:
             answer = self._waiting.popleft()
             if not answer.done():
-                answer.set_exception(kind(reason))
-                # Whoever waits for several and stops at the first need not look at the others.
-                answer.exception()
+                _refuse(answer, kind(reason))
 
 
 def _make_connection(redis: Redis) -> AbstractConnection:
@@ -227,5 +230,11 @@ def _hold(redis: Redis) -> set[AbstractConnection]:
 
 def _failed(error: Exception) -> asyncio.Future[Any]:
     answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-    answer.set_exception(error)
+    _refuse(answer, error)
     return answer
+
+
+def _refuse(answer: asyncio.Future[Any], error: Exception) -> None:
+    answer.set_exception(error)
+    # Whoever waits for several answers and stops at the first need not look at the others.
+    answer.exception()

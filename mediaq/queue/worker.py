@@ -6,8 +6,8 @@ import asyncio
 import random
 import signal
 import threading
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from redis import Redis
@@ -88,13 +88,30 @@ class AsyncWorker(BaseWorker):
         self.bootstrap(logging_level, date_format, log_format)
         self._install_signal_handlers()
         try:
-            return asyncio.run(
+            return self._run(
                 self._work(burst=burst, max_jobs=max_jobs, max_idle=max_idle_time, schedule=with_scheduler)
             )
         finally:
             self._loop = None
             self.threads.close()
             self._leave()
+
+    def _run(self, work: Coroutine[Any, Any, bool]) -> bool:
+        """Runs the event loop until the work is done.
+
+        asyncio lets a loop go at once where any task raises SystemExit or KeyboardInterrupt, also one that a
+        job has made: that job hears of it from its task, and the others go on.
+        """
+        with asyncio.Runner() as runner:
+            loop = runner.get_loop()
+            working = loop.create_task(work)
+            while True:
+                try:
+                    return loop.run_until_complete(working)
+                except (SystemExit, KeyboardInterrupt) as error:
+                    if working.done():
+                        raise
+                    self.log.error("Worker %s: %r in a task does not end it", self.name, error)  # noqa: TRY400
 
     async def _work(
         self, *, burst: bool, max_jobs: int | None, max_idle: float | None, schedule: bool
@@ -131,9 +148,13 @@ class AsyncWorker(BaseWorker):
 
     def handle_payload(self, message: dict[str, Any]) -> None:
         """Obeys a command; called in the thread that listens for them."""
-        payload = parse_payload(message)
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._obey, payload)
+        try:
+            payload = parse_payload(message)
+        except ValueError:
+            # RQ would let the thread end with it, and the worker be deaf from then on.
+            self.log.warning("Worker %s: ignores a command that is no JSON", self.name)
+            return
+        self.call_soon(self._obey, payload)
 
     def unsubscribe(self) -> None:
         """Stops listening for commands."""
@@ -173,8 +194,10 @@ class AsyncWorker(BaseWorker):
 
     def call_soon(self, act: Any, *args: Any) -> None:
         """Calls something on the worker's loop, from any thread; nothing where it does not run."""
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(act, *args)
+        if (loop := self._loop) is not None:
+            # It may close meanwhile.
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(act, *args)
 
     def _leave(self) -> None:
         try:
@@ -223,4 +246,4 @@ class AsyncWorker(BaseWorker):
 
     def _spawn(self, act: Callable[[], None]) -> None:
         if self.jobs is not None:
-            self.jobs.spawn(self.threads.run(act))
+            self.jobs.follow(self.threads.run(act))

@@ -63,5 +63,5 @@ class Server:
 
     async def _until_ready(self) -> None:
         async with asyncio.timeout(_PATIENCE):
-            while not await valkey.accepting(self.url):
+            while not await valkey.accepting(self.url):  # noqa: ASYNC110 -- there is no event to wait for
                 await asyncio.sleep(_POLL)

@@ -1,10 +1,10 @@
 """Where faults happen: the server, workers that come and go, and a look at what jobs have become."""
 
-import json
 import os
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import count
@@ -15,17 +15,20 @@ from attrs import field, frozen
 from redis import Redis
 from rq import Queue
 from rq.job import Job, Retry
+from rq.utils import as_text
 
 from mediaq.embedded import leftovers
 from mediaq.queue import keys
-from proof import diary, given
+from proof import diary
 from proof.diary import Diary
+from proof.effort import Effort
 from proof.processes import Worker
 from proof.server import Server
 
 _POLL = 0.01
 _TAIL_LINES = 15
 _IMPORTED_FROM = Path(__file__).parents[1]
+_RQ = (sys.executable, "-m", "rq.cli")
 
 
 class StuckError(Exception):
@@ -40,11 +43,13 @@ class Stage:
         server: The server, which runs.
         redis: A client of it.
         folder: For logs and the diary.
+        effort: How much of each fault.
     """
 
     server: Server
     redis: Redis
     folder: Path
+    effort: Effort
     diary: Diary = field(init=False)
     _numbers: Iterator[int] = field(init=False, factory=count)
 
@@ -84,7 +89,7 @@ class Stage:
         """Return what Redis holds of a job, its data left out."""
         names = ("status", "retries_left", "mediaq_deaths", "mediaq_interruptions", "worker_name")
         values = self.redis.hmget(keys.job(job), names)
-        return {name: value.decode() for name, value in zip(names, values, strict=True) if value is not None}
+        return {name: as_text(value) for name, value in zip(names, values, strict=True) if value is not None}
 
     def statuses(self, jobs: Sequence[str]) -> dict[str, int]:
         """Return how many of the jobs are what."""
@@ -110,7 +115,7 @@ class Stage:
     def running(self, worker: Worker) -> list[str]:
         """Return the jobs that Redis holds for a worker."""
         members = self.redis.smembers(keys.worker_executions(worker.name))
-        return [member.decode().split(":")[0] for member in members]
+        return [as_text(member).split(":")[0] for member in members]
 
     def waiting(self, *queues: str) -> int:
         """Return how many jobs wait."""
@@ -118,11 +123,11 @@ class Stage:
 
     def outcomes(self, *queues: str) -> dict[str, int]:
         """Return how attempts ended, by what they count as."""
-        total: dict[str, int] = {}
+        total: Counter[str] = Counter()
         for queue in queues:
-            for outcome, jobs in self.redis.hgetall(keys.outcomes(queue)).items():
-                total[outcome.decode()] = total.get(outcome.decode(), 0) + int(jobs)
-        return total
+            found = dict(self.redis.hgetall(keys.outcomes(queue)))
+            total.update({as_text(outcome): int(jobs) for outcome, jobs in found.items()})
+        return dict(total)
 
     def traces(self) -> dict[str, int]:
         """Return what stands in Redis for jobs that run, or that seem to; empty where there is nothing."""
@@ -132,8 +137,8 @@ class Stage:
         return {what: size for what, size in counts.items() if size}
 
     def _size(self, key: bytes) -> int:
-        sizes = {b"zset": self.redis.zcard, b"set": self.redis.scard, b"list": self.redis.llen}
-        size = sizes.get(self.redis.type(key))
+        sizes = {"zset": self.redis.zcard, "set": self.redis.scard, "list": self.redis.llen}
+        size = sizes.get(as_text(self.redis.type(key)))
         return int(size(key)) if size else 1
 
     # Workers.
@@ -144,11 +149,16 @@ class Stage:
 
         Args:
             slots: Its queues, and how many jobs of each it runs at once.
-            options: Of the worker's options, those that differ from the default.
+            options: Of the settings of workers, those that differ from the default.
         """
         name = f"worker-{next(self._numbers)}"
-        command = [sys.executable, "-m", "proof.worker", name, json.dumps(slots), json.dumps(options)]
-        with self.running_process(name, command) as worker:
+        flags = ["--worker-class", "mediaq.AsyncWorker", "--name", name, *slots]
+        settings = {
+            "MEDIAQ_WORKER__FUNCTIONS": '["proof.tasks.*"]',
+            "MEDIAQ_CONCURRENCY": ",".join(f"{queue}={count}" for queue, count in slots.items()),
+            **{f"MEDIAQ_WORKER__{option.upper()}": str(value) for option, value in options.items()},
+        }
+        with self._running(name, flags, settings) as worker:
             self.wait(lambda: self.redis.exists(keys.worker(name)), 20, f"{name} is registered", worker)
             yield worker
 
@@ -156,17 +166,21 @@ class Stage:
     def stock_working(self, queue: str) -> Iterator[Worker]:
         """Run RQ's own worker while the block runs."""
         name = f"stock-{next(self._numbers)}"
-        command = [sys.executable, "-m", "rq.cli", "worker", "--name", name, queue]
-        with self.running_process(name, command) as worker:
+        with self._running(name, ["--name", name, queue], {}) as worker:
             yield worker
 
     @contextmanager
-    def running_process(self, name: str, command: Sequence[str]) -> Iterator[Worker]:
-        """Run a process while the block runs; then kill it, unless it has ended."""
+    def _running(self, name: str, flags: Sequence[str], settings: Mapping[str, str]) -> Iterator[Worker]:
+        """Run `rq worker` while the block runs; then kill it, unless it has ended."""
         log = self.folder / f"{name}.log"
         with log.open("wb") as file:
             process = subprocess.Popen(  # noqa: S603 -- our own command
-                command, env=self._variables(), stdin=subprocess.DEVNULL, stdout=file, stderr=file
+                [*_RQ, "worker", *flags],
+                cwd=self.folder,
+                env={**self._variables(), **settings},
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
             )
         worker = Worker(name, process, log)
         try:
@@ -177,7 +191,7 @@ class Stage:
     def run_tool(self, *command: str) -> "subprocess.CompletedProcess[str]":
         """Run one of RQ's command line tools."""
         return subprocess.run(  # noqa: S603 -- our own command
-            [sys.executable, "-m", "rq.cli", *command],
+            [*_RQ, *command],
             env=self._variables(),
             capture_output=True,
             text=True,
@@ -214,10 +228,11 @@ class Stage:
         return time.monotonic() - since
 
     def _variables(self) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("MEDIAQ_", "RQ_"))}
         return {
-            **os.environ,
+            **kept,
             "PYTHONPATH": str(_IMPORTED_FROM),
-            given.URL_VARIABLE: self.server.url,
+            "RQ_REDIS_URL": self.server.url,
             diary.VARIABLE: str(self.diary.path),
             leftovers.MARK: str(self.folder.resolve()),
         }

@@ -59,3 +59,12 @@ async def kill_worker() -> None:
     """Kill the worker: memory that runs out, a library in C that crashes."""
     write("start")
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def wait_for_in_thread(file: str) -> str:
+    """Wait until there is a file of that name, as a plain function."""
+    write("start")
+    while not Path(file).exists():
+        time.sleep(_POLL)
+    write("end")
+    return "seen"

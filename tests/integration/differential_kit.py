@@ -1,54 +1,32 @@
 """Runs the same jobs by RQ's worker and by mediaq's, each on an empty database, and reads what is left."""
 
-import os
-import re
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import errands
-from attrs import define, field, frozen
+from attrs import field, frozen
+from differences import ALWAYS, Allowed
 from redis import Redis
+from redis_state import Difference, Reader, State
 from rq import Queue, SimpleWorker
 from rq.serializers import resolve_serializer
 from rq.timeouts import JobTimeoutException, TimerDeathPenalty
 from rq.worker import BaseWorker
-from state import Difference, Reader, State, Window, compare
+from worker_kit import HERE, Shell, Working
 
 from mediaq.queue.options import Options
 from mediaq.queue.worker import AsyncWorker
 
 FIRST, SECOND, UNSERVED = "first", "second", "unserved"
-# The same for both: names stand in keys and values.
+# The same for both: it stands in keys and values.
 WORKER = "worker-1"
-BIN = Path(sys.executable).parent
-HERE = Path(__file__).parent
-
-
-@frozen
-class Allowed:
-    """A difference that is meant.
-
-    Args:
-        reason: Why.
-        name: Matches the names of the differences in full: `key / field`.
-    """
-
-    reason: str
-    name: str
-
-    def covers(self, difference: Difference) -> bool:
-        return re.fullmatch(self.name, difference.name) is not None
 
 
 @frozen
 class Bench:
-    """What a scenario works with."""
+    """What a scenario works with: a client, and stock RQ's queues."""
 
     redis: Redis
     queues: Mapping[str, Queue]
@@ -62,25 +40,29 @@ class Bench:
         self.redis.rpush(errands.WORD, "go on")
 
 
+Enqueue = Callable[[Bench], object]
+
+
 @frozen
 class Scenario:
-    """The same thing, done twice.
+    """What is done twice.
 
     Args:
         name: What it is about.
-        enqueue: Enqueues the jobs, by RQ's own queues.
-        meddle: What else happens, once a job waits for its word; gives it the word unless it ends the job.
+        enqueue: Enqueues the jobs.
+        meddle: What else happens, once a job waits for its word; gives it the word, or ends it.
         served: The worker's queues.
         worker: Further arguments of the worker.
         work: Further arguments of its `work`.
         concurrency: Jobs that mediaq's worker runs at once.
         serializer: RQ's name of one.
-        forks: Whether stock RQ can do it in a process of its own only.
-        allowed: The differences that are meant, each of which must be there.
+        forks: Whether RQ can do it by a process of its own only; then what stands in Redis while the job runs
+            is compared too, for SimpleWorker's times are its own.
+        allowed: The differences that are meant; each must be there.
     """
 
     name: str
-    enqueue: Callable[[Bench], object]
+    enqueue: Enqueue
     meddle: Callable[[Bench], object] | None = None
     served: tuple[str, ...] = (FIRST, SECOND)
     worker: Mapping[str, Any] = field(factory=dict)
@@ -91,27 +73,27 @@ class Scenario:
     allowed: tuple[Allowed, ...] = ()
 
 
-class _Witnessed(BaseWorker):  # type: ignore[misc]
-    """A worker that leaves what Redis holds of it when it leaves."""
-
-    def register_death(self) -> None:
-        for member in self.connection.smembers(self.executions_key):
-            self.connection.sadd("executions at the end", member)
-        super().register_death()
-
-
-class _Penalty(TimerDeathPenalty):  # type: ignore[misc]
-    """RQ's timeout without signals; RQ's own rewrites the text of the exception for the whole process."""
+class Penalty(TimerDeathPenalty):
+    """RQ's timeout without signals; RQ's own rewrites its exception's text for all of the process."""
 
     def __init__(self, timeout: int, exception: type[Exception] = JobTimeoutException, **kwargs: Any) -> None:
         own = type(exception.__name__, (exception,), {"__module__": exception.__module__})
-        super().__init__(timeout, own, **kwargs)
+        super().__init__(timeout, own, **kwargs)  # type: ignore[no-untyped-call]
 
 
-class StockWorker(_Witnessed, SimpleWorker):  # type: ignore[misc]
-    """RQ's worker that forks not, in a thread: it takes no signals, and no commands either."""
+class Witnessed(BaseWorker):
+    """A worker that keeps what it holds when it leaves, for its death deletes that."""
 
-    death_penalty_class = _Penalty
+    def register_death(self) -> None:
+        for execution in self.connection.smembers(self.executions_key):
+            self.connection.sadd("executions at the end", execution)
+        super().register_death()  # type: ignore[no-untyped-call]
+
+
+class StockWorker(Witnessed, SimpleWorker):
+    """RQ's worker in a thread: it gets no signals, and does not wait for commands."""
+
+    death_penalty_class = Penalty
 
     def _install_signal_handlers(self) -> None:
         pass
@@ -120,87 +102,90 @@ class StockWorker(_Witnessed, SimpleWorker):  # type: ignore[misc]
         pass
 
 
-class OurWorker(_Witnessed, AsyncWorker):  # type: ignore[misc]
+class OurWorker(Witnessed, AsyncWorker):
     """mediaq's worker."""
 
 
-def make_stock(scenario: Scenario, redis: Redis) -> BaseWorker:
-    return StockWorker(list(scenario.served), WORKER, connection=redis, **_settings(scenario))
+Make = Callable[[Scenario, Redis], Any]
 
 
-def make_ours(scenario: Scenario, redis: Redis) -> BaseWorker:
+def make_stock(scenario: Scenario, redis: Redis, *, kind: type[StockWorker] = StockWorker) -> StockWorker:
+    return kind(scenario.served, WORKER, connection=redis, **_settings(scenario))
+
+
+def make_ours(scenario: Scenario, redis: Redis) -> OurWorker:
     options = Options(functions=("errands.*",), default_concurrency=scenario.concurrency)
-    return OurWorker(list(scenario.served), WORKER, connection=redis, options=options, **_settings(scenario))
+    return OurWorker(scenario.served, WORKER, connection=redis, options=options, **_settings(scenario))
 
 
 def _settings(scenario: Scenario) -> dict[str, Any]:
     return {"serializer": scenario.serializer, **scenario.worker}
 
 
-@define
-class Runner:
-    """Runs scenarios on one database.
-
-    Args:
-        url: Where it is; it is emptied before each run.
-    """
-
-    url: str
-
-    def run(
-        self, scenario: Scenario, make: Callable[[Scenario, Redis], BaseWorker]
-    ) -> tuple[State, State | None]:
-        """Run a scenario to its end by a worker in a thread.
-
-        Returns:
-            What it left, and what there was when it was meddled with.
-        """
-
-        def work() -> None:
-            with Redis.from_url(self.url) as redis:
-                make(scenario, redis).work(burst=True, logging_level="CRITICAL", **scenario.work)
-
-        with ThreadPoolExecutor(1) as threads:
-            return self._watch(scenario, lambda: threads.submit(work).result)
-
-    def run_forking(self, scenario: Scenario) -> tuple[State, State | None]:
-        """Run a scenario to its end by `rq worker`."""
-        options = ["--quiet", "--burst", "--url", self.url, "--name", WORKER]
-        environment = {**os.environ, "PYTHONPATH": str(HERE)}
-
-        def work() -> Callable[[], object]:
-            worker = subprocess.Popen([BIN / "rq", "worker", *options, *scenario.served], env=environment)
-            return lambda: worker.wait(timeout=30)
-
-        return self._watch(scenario, work)
-
-    def _watch(
-        self, scenario: Scenario, work: Callable[[], Callable[[], object]]
-    ) -> tuple[State, State | None]:
-        serializer = resolve_serializer(scenario.serializer)
-        with Redis.from_url(self.url) as redis:
-            redis.flushall()
-            names = {FIRST, SECOND, UNSERVED}
-            queues = {name: Queue(name, connection=redis, serializer=serializer) for name in names}
-            bench = Bench(redis, queues)
-            scenario.enqueue(bench)
-            time.sleep(0.002)
-            began = time.time()
-            wait = work()
-            meanwhile = None
-            if scenario.meddle is not None:
-                assert redis.blpop([errands.BEGUN], timeout=errands.PATIENCE), "no job waits for its word"
-                meanwhile = Reader(redis, serializer, Window(began, time.time())).read()
-                scenario.meddle(bench)
-            wait()
-            return Reader(redis, serializer, Window(began, time.time())).read(), meanwhile
+def run_stock(url: str, scenario: Scenario) -> State:
+    """Run a scenario to its end by RQ's own worker; return what it leaves."""
+    if scenario.forks:
+        return _watch(url, scenario, _forked(url, scenario))
+    return run(url, scenario, make_stock)
 
 
-def judge(differences: list[Difference], allowed: tuple[Allowed, ...]) -> list[str]:
-    """Return what is wrong: differences that are not meant, and those that are meant but are not there."""
-    unmeant = [str(each) for each in differences if not any(rule.covers(each) for rule in allowed)]
+def run_ours(url: str, scenario: Scenario) -> State:
+    """Run a scenario to its end by mediaq's worker; return what it leaves."""
+    return run(url, scenario, make_ours)
+
+
+def run(url: str, scenario: Scenario, make: Make) -> State:
+    """Run a scenario to its end by a worker in a thread; return what it leaves."""
+    return _watch(url, scenario, _threaded(url, scenario, make))
+
+
+@contextmanager
+def _threaded(url: str, scenario: Scenario, make: Make) -> Iterator[None]:
+    thread = Working(make(scenario, Redis.from_url(url)), {"burst": True, **scenario.work})
+    thread.start()
+    yield
+    thread.result()
+
+
+@contextmanager
+def _forked(url: str, scenario: Scenario) -> Iterator[None]:
+    command = ("rq", "worker", "--quiet", "--burst", "--name", WORKER, *scenario.served)
+    with Shell(HERE, url).start(*command) as process:
+        yield
+        said, _ = process.communicate(timeout=30)
+        assert process.returncode == 0, said
+
+
+def _watch(url: str, scenario: Scenario, working: AbstractContextManager[None]) -> State:
+    serializer = resolve_serializer(scenario.serializer)
+    with Redis.from_url(url) as redis:
+        redis.flushall()
+        names = (FIRST, SECOND, UNSERVED)
+        bench = Bench(redis, {name: Queue(name, connection=redis, serializer=serializer) for name in names})
+        scenario.enqueue(bench)
+        # Times tell by it whether they are of the run.
+        time.sleep(0.002)
+        reader = Reader(redis, serializer, time.time())
+        with working:
+            meanwhile = _meddle(scenario, bench, reader)
+        return reader.read() | meanwhile
+
+
+def _meddle(scenario: Scenario, bench: Bench, reader: Reader) -> State:
+    if scenario.meddle is None:
+        return {}
+    assert bench.redis.blpop([errands.BEGUN], timeout=errands.PATIENCE), "no job waits for its word"
+    meanwhile = reader.read() if scenario.forks else {}
+    scenario.meddle(bench)
+    return {(f"while it runs: {key}", *place): value for (key, *place), value in meanwhile.items()}
+
+
+def judge(differences: Sequence[Difference], allowed: Sequence[Allowed]) -> list[str]:
+    """Return what is wrong: differences that are not meant, and what is meant but not there."""
+    rules = (*ALWAYS, *allowed)
+    unmeant = [str(each) for each in differences if not any(rule.covers(each) for rule in rules)]
     absent = [
-        f"not there, though meant: {rule.name}"
+        f"not there, though meant: {rule.name}: {rule.reason}"
         for rule in allowed
         if not any(rule.covers(each) for each in differences)
     ]

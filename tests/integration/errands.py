@@ -61,6 +61,13 @@ class Note:
     def __repr__(self) -> str:
         return f"Note({self.text!r})"
 
+    def shout(self) -> str:
+        return self.text.upper()
+
+    @staticmethod
+    def whisper() -> str:
+        return "pst"
+
 
 def fail() -> None:
     raise LookupError("no such thing")
@@ -78,8 +85,8 @@ def fail_from_another() -> None:
         raise ValueError("because of it") from error
 
 
-def fail_in_many_words() -> None:
-    raise LookupError("no such thing, ð “ \x00 \ud800")
+def fail_unspeakably() -> None:
+    raise LookupError("half a character: \ud800")
 
 
 def exit_python() -> None:
@@ -93,12 +100,22 @@ def fail_at_first() -> str:
     return "at last"
 
 
-def ask_again(most: int, interval: int | list[int] = 0, *, at_front: bool = False) -> Retry:
-    write(me().connection, "ask_again", me().id)
-    return Retry(max=most, interval=interval, enqueue_at_front=at_front)
+def fail_telling() -> None:
+    tell(f"{me().id} fails")
+    fail()
 
 
-def ask_once(interval: int = 0) -> Retry | str:
+def ask_again(most: int) -> Retry:
+    tell(f"{me().id} asks")
+    return Retry(max=most)
+
+
+def ask_again_at_front(most: int) -> Retry:
+    tell(f"{me().id} asks")
+    return Retry(max=most, enqueue_at_front=True)
+
+
+def ask_once(interval: int | list[int] = 0) -> Retry | str:
     """Asks for one retry, then succeeds."""
     return "at last" if me().number_of_retries else Retry(max=1, interval=interval)
 
@@ -146,6 +163,10 @@ def save_myself() -> str:
     return "saved"
 
 
+def requeue(job_id: str) -> None:
+    Job.fetch(job_id, connection=me().connection).requeue()
+
+
 def cancel_myself() -> str:
     me().cancel()
     return "done all the same"
@@ -161,6 +182,12 @@ def wait_for_word() -> str:
     redis.rpush(BEGUN, me().id)
     redis.blpop([WORD], timeout=PATIENCE)
     return "heard"
+
+
+async def wait_later() -> None:
+    """Waits for what never comes."""
+    me().connection.rpush(BEGUN, me().id)
+    await asyncio.sleep(PATIENCE)
 
 
 # Callbacks.
@@ -192,6 +219,10 @@ def break_on_stopped(job: Job, redis: Redis) -> None:
     raise ValueError("the stopped callback broke")
 
 
+def dawdle_on_success(job: Job, redis: Redis, result: Any) -> None:
+    linger(0.7)
+
+
 def linger_on_success(job: Job, redis: Redis, result: Any) -> None:
     linger(1.2)
 
@@ -200,7 +231,7 @@ def linger_on_failure(job: Job, redis: Redis, *error: Any) -> None:
     linger(1.2)
 
 
-def change_on_success(job: Job, redis: Redis, result: Any) -> None:
+def save_on_success(job: Job, redis: Redis, result: Any) -> None:
     """Saves the job from within its callback."""
     job.meta["seen"] = result
     job.save_meta()

@@ -32,3 +32,32 @@ def describe() -> dict[str, object]:
 
 def fail() -> None:
     raise LookupError("no such object")
+
+
+class Loud(str):
+    """A producer's own kind of text."""
+
+    __slots__ = ()
+
+
+def give(value: Any) -> Any:
+    return value
+
+
+calls: list[str] = []
+
+
+def note(word: str) -> None:
+    """Note that it was called."""
+    calls.append(word)
+
+
+# How often a job still fails.
+failures: dict[str, int] = {}
+
+
+def fail_some_times(name: str) -> str:
+    failures[name] -= 1
+    if failures[name] >= 0:
+        raise LookupError("not yet")
+    return "at last"

@@ -178,7 +178,17 @@ async def test_jobs_of_an_emptied_redis_are_pushed(queue: Queue, sync: Redis, rq
     assert rq.job_ids == [JOB.id]
 
 
-@pytest.mark.parametrize("dead_for", [1, 3600])
+async def test_a_worker_that_is_late_to_renew_its_execution_counts_as_living(
+    queue: Queue, sync: Redis, rq: RQQueue
+) -> None:
+    await queue.push(JOB)
+    begin(sync, ttl=-10)
+    assert (await look(queue)).running
+    assert not await queue.push(JOB)
+    assert rq.job_ids == []
+
+
+@pytest.mark.parametrize("dead_for", [20, 3600])
 async def test_a_job_whose_worker_died_is_pushed_and_leaves_no_dead_entries(
     queue: Queue, sync: Redis, rq: RQQueue, dead_for: int
 ) -> None:

@@ -47,6 +47,7 @@ def die():
     os._exit(7)
 '''
 COMMAND = [sys.executable, "-m", "mediaq.cli", "worker"]
+SETTINGS = {"MEDIAQ_WORKER__FUNCTIONS": '["shop.*"]', "MEDIAQ_WORKER__GRACE": "1"}
 OWN = ("MEDIAQ_", "REDIS_URL", "RQ_")
 
 
@@ -91,7 +92,7 @@ def sync(redis_url: str) -> Iterator[Redis]:
 def place(tmp_path: Path, redis_url: str) -> Place:
     (tmp_path / "shop.py").write_text(JOBS)
     env = {name: value for name, value in os.environ.items() if not name.startswith(OWN)}
-    return Place(tmp_path, {**env, "REDIS_URL": redis_url, "MEDIAQ_WORKER__FUNCTIONS": '["shop.*"]'})
+    return Place(tmp_path, {**env, "REDIS_URL": redis_url, **SETTINGS})
 
 
 def children(pid: int) -> list[psutil.Process]:
@@ -210,55 +211,19 @@ async def test_what_is_not_allowed_does_not_run(place: Place, sync: Redis) -> No
     status, _ = await place.run(*COMMAND, "--burst", "-q", "shop")
     assert status == 0
     assert job.get_status() == "failed"
-    assert "'os.mkdir' is not among the worker's allowed functions" in str(job.exc_info)
+    assert "'os.mkdir' is not among the worker's allowed functions" in str(vars(job.latest_result()))
     assert not (place.folder / "made").exists()
 
 
-@pytest.mark.parametrize("processes", ["1", "2"])
-@pytest.mark.parametrize(
-    ("env", "reason"),
-    [
-        (
-            {"MEDIAQ_WORKER__FUNCTIONS": '["shop"]'},
-            "worker.functions: 'shop' allows no function: package",
-        ),
-        ({"MEDIAQ_CONCURRENCY": "shop"}, "from environment variable MEDIAQ_CONCURRENCY: "),
-        ({"MEDIAQ_WORKER__GRACE": "-1"}, "from environment variable MEDIAQ_WORKER__GRACE: "),
-    ],
-)
-async def test_a_bad_setting_is_one_line(
-    place: Place, processes: str, env: dict[str, str], reason: str
-) -> None:
-    status, output = await place.run(*COMMAND, "--processes", processes, **env)
-    assert status == 1
-    assert output.startswith("mediaq: ")
-    assert reason in output
-    assert output.count("\n") == 1
-
-
-@pytest.mark.parametrize(
-    ("url", "reason"),
-    [
-        ("redis://127.0.0.1:1", "mediaq: Redis cannot be used: Error 111 connecting to 127.0.0.1:1."),
-        ("127.0.0.1:1", "mediaq: redis.url: Redis URL must specify one of the following schemes"),
-    ],
-)
-async def test_a_redis_that_cannot_be_used_is_one_line(place: Place, url: str, reason: str) -> None:
-    status, output = await place.run(*COMMAND, REDIS_URL=url)
+async def test_a_redis_that_is_away_is_one_line(place: Place) -> None:
+    status, output = await place.run(*COMMAND, REDIS_URL="redis://127.0.0.1:1")
     assert (status, output.count("\n")) == (1, 1)
-    assert output.startswith(reason)
-
-
-@pytest.mark.parametrize("queue", ["", "a,b", "a=", "a=0", "=1", "a=1,b=2,"])
-async def test_what_is_no_queue_is_refused(place: Place, queue: str) -> None:
-    status, output = await place.run(*COMMAND, "-q", queue)
-    assert status == 2
-    assert "Invalid value for '-q' / '--queue'" in output
+    assert output.startswith("mediaq: Redis cannot be used: Error 111 connecting to 127.0.0.1:1.")
 
 
 async def test_rqs_own_command_runs_the_configured_worker(place: Place, sync: Redis) -> None:
     jobs = [Queue("shop", connection=sync).enqueue("shop.meet", 3) for _ in range(6)]
-    command = ["rq.cli", "worker", "--burst", "--worker-class", "mediaq.worker.AsyncWorker", "shop"]
+    command = ["rq.cli", "worker", "--burst", "--worker-class", "mediaq.AsyncWorker", "shop"]
     status, output = await place.run(sys.executable, "-m", *command, MEDIAQ_CONCURRENCY="shop=3")
     assert status == 0, output
     assert {job.return_value() for job in jobs} <= {1, 2, 3}

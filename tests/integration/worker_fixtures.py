@@ -1,28 +1,23 @@
-"""Fixtures: a stock RQ queue of chores on a real server."""
+"""Fixtures: a stock RQ queue of chores, and a shell for RQ's commands; they build on queue_fixtures."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import chores
 import pytest
 from redis import Redis
 from rq import Queue
-from worker_kit import NAME
+from worker_kit import NAME, Shell
 
 
 @pytest.fixture
-def sync(redis_url: str) -> Iterator[Redis]:
-    with Redis.from_url(redis_url) as client:
-        yield client
-
-
-@pytest.fixture
-def queue(sync: Redis) -> Queue:
-    return Queue(NAME, connection=sync)
-
-
-@pytest.fixture(autouse=True)
-def fresh_chores() -> Iterator[None]:
-    """What chores hold and note is a test's own."""
+def stock(sync: Redis) -> Iterator[Queue]:
+    """The queue; what jobs note, and where they are held, is the test's own."""
     chores.forget()
-    yield
+    yield Queue(NAME, connection=sync)
     chores.release()
+
+
+@pytest.fixture
+def shell(redis_url: str, tmp_path: Path) -> Shell:
+    return Shell(tmp_path, redis_url)

@@ -13,7 +13,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import attrs
+import chores
+import psutil
+from attrs import frozen
 from redis import Redis
+from redis.sentinel import SentinelConnectionPool
 from rq import Queue
 from rq.connections import get_connection_kwargs
 from rq.job import Job
@@ -22,6 +26,7 @@ from mediaq.queue.options import Options
 from mediaq.queue.worker import AsyncWorker
 
 NAME = "chores"
+OUR_WORKER = ("rq", "worker", "-w", "mediaq.AsyncWorker")
 HERE = Path(__file__).parent
 BIN = Path(sys.executable).parent
 # A worker that notices soon, and that does not wait long for what a test left behind.
@@ -39,17 +44,12 @@ def slots(count: int, **changed: Any) -> Options:
     return options(default_concurrency=count, **changed)
 
 
-class ChoreWorker(AsyncWorker):
-    """What `rq worker -w` is given: an AsyncWorker that may run chores, CHORES_SLOTS of a queue at once."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        given = slots(int(os.environ.get("CHORES_SLOTS", "10")))
-        super().__init__(*args, **{"options": given, **kwargs})
-
-
 def like(redis: Redis) -> Redis:
     """A client of its own of the same server."""
     pool = redis.connection_pool
+    if isinstance(pool, SentinelConnectionPool):
+        master: Redis = pool.sentinel_manager.master_for(pool.service_name)
+        return master
     return Redis.from_pool(type(pool)(connection_class=pool.connection_class, **get_connection_kwargs(redis)))
 
 
@@ -58,13 +58,21 @@ def make_worker(redis: Redis, *queues: str, given: Options = OPTIONS, **argument
 
 
 @contextmanager
-def at_work(worker: AsyncWorker, **how: Any) -> Iterator[AsyncWorker]:
-    """Has a worker work in a thread while the block runs, then stops it; what it raised is raised."""
+def at_work(worker: AsyncWorker, *, release: bool = True, **how: Any) -> Iterator[AsyncWorker]:
+    """Has a worker work in a thread while the block runs, then stops it; what it raised is raised.
+
+    Args:
+        worker: The worker.
+        release: Whether to let go what is held, so that the worker has nothing to cut short.
+        how: What the worker is told.
+    """
     thread = Working(worker, how)
     thread.start()
     try:
         yield worker
     finally:
+        if release:
+            chores.release()
         worker.request_stop()
         thread.result()
 
@@ -87,7 +95,7 @@ class Working(threading.Thread):
     def __init__(self, worker: AsyncWorker, how: dict[str, Any]) -> None:
         super().__init__(daemon=True, name="worker of a test")
         self._worker = worker
-        self._how = {"logging_level": "CRITICAL", **how}
+        self._how = {"logging_level": os.environ.get("CHORES_LOG", "CRITICAL"), **how}
         self._worked = False
         self._error: BaseException | None = None
 
@@ -118,7 +126,7 @@ def until(found: Callable[[], T], seconds: float = 10) -> T:
 
 def ended(job: Job, seconds: float = 10) -> str:
     """Waits for the end of a job; its status."""
-    return until(lambda: status if (status := status_of(job)) in ENDS else None, seconds)
+    return until(lambda: status if (status := status_of(job)) in ENDS else "", seconds)
 
 
 ENDS = ("finished", "failed", "stopped", "canceled", "gone")
@@ -159,41 +167,61 @@ def members(redis: Redis, key: bytes) -> list[bytes]:
     return list(found)
 
 
-def environment(redis_url: str, **more: str) -> dict[str, str]:
-    """What a process needs to run chores for a server."""
-    return {**os.environ, "PYTHONPATH": str(HERE), "RQ_REDIS_URL": redis_url, **more}
+@frozen
+class Shell:
+    """Runs RQ's commands for a server, with mediaq's worker set up to run chores.
 
+    Args:
+        folder: Where they run.
+        redis_url: The server.
+    """
 
-@contextmanager
-def running(redis_url: str, *command: str, **more: str) -> Iterator[subprocess.Popen[str]]:
-    """Runs one of RQ's commands while the block runs."""
-    process = subprocess.Popen(
-        [BIN / command[0], *command[1:]],
-        env=environment(redis_url, **more),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    try:
-        yield process
-    finally:
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
+    folder: Path
+    redis_url: str
 
+    @contextmanager
+    def start(self, *command: str, slots: int = 10) -> Iterator[subprocess.Popen[str]]:
+        """Runs a command while the block runs."""
+        process = subprocess.Popen(
+            [BIN / command[0], *command[1:]],
+            cwd=self.folder,
+            env=self._environment(slots),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                for child in psutil.Process(process.pid).children(recursive=True):
+                    child.kill()
+                process.kill()
+            process.communicate()
 
-def run(redis_url: str, *command: str, seconds: float = 30, **more: str) -> str:
-    """Runs one of RQ's commands to its end; what it said."""
-    with running(redis_url, *command, **more) as process:
-        said, _ = process.communicate(timeout=seconds)
-        assert process.returncode == 0, said
-    return said
+    def run(self, *command: str, slots: int = 10, status: int = 0) -> str:
+        """Runs a command to its end; what it said."""
+        with self.start(*command, slots=slots) as process:
+            said, _ = process.communicate(timeout=30)
+            assert process.returncode == status, said
+        return said
 
+    def worker(self, *flags: str, slots: int = 10, status: int = 0) -> str:
+        """Runs our worker to its end; what it said."""
+        return self.run(*OUR_WORKER, *flags, slots=slots, status=status)
 
-def rq_worker(*flags: str, queues: tuple[str, ...] = (NAME,)) -> tuple[str, ...]:
-    """The command that runs our worker."""
-    return "rq", "worker", "-w", "worker_kit.ChoreWorker", *flags, *queues
+    def _environment(self, slots: int) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("MEDIAQ_", "RQ_"))}
+        return {
+            **kept,
+            "PYTHONPATH": str(HERE),
+            "RQ_REDIS_URL": self.redis_url,
+            "RQ_DASHBOARD_REDIS_URL": self.redis_url,
+            "MEDIAQ_WORKER__FUNCTIONS": '["chores.*"]',
+            "MEDIAQ_CONCURRENCY": f"other={slots}",
+        }
 
 
 def enqueue_many(queue: Queue, function: str, count: int, **given: Any) -> list[Job]:
+    """Enqueues calls with the numbers from 0 on."""
     return queue.enqueue_many([Queue.prepare_data(function, (index,), **given) for index in range(count)])

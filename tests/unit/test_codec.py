@@ -4,17 +4,20 @@ import builtins
 import collections
 import os
 import pickle
+import zlib
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import Enum
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as some
+from redis import Redis
+from rq.job import Job
 from rq.serializers import DefaultSerializer
 
-from mediaq.queue.codec import ForeignPickle, PlainPickle
+from mediaq.queue.codec import ForeignPickle, PlainPickle, StrictPickle, compress
 
 keys = some.text() | some.integers() | some.binary()
 scalars = keys | some.none() | some.booleans() | some.floats(allow_nan=False)
@@ -50,6 +53,11 @@ def test_a_large_number_and_a_deep_value_come_back() -> None:
     assert PlainPickle.loads(PlainPickle.dumps(value)) == value
 
 
+@given(plain)
+def test_a_strict_producer_writes_plain_values_as_stock_rq_does(value: Any) -> None:
+    assert StrictPickle.dumps(value) == DefaultSerializer.dumps(value)
+
+
 class Colour(Enum):
     RED = 1
 
@@ -64,7 +72,7 @@ class Touching:
         return os.mkdir, (self.path,)
 
 
-@pytest.mark.parametrize(
+FOREIGN = pytest.mark.parametrize(
     "value",
     [
         os.system,
@@ -84,10 +92,42 @@ class Touching:
     ],
     ids=repr,
 )
+
+
+@FOREIGN
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 def test_what_names_a_class_or_a_function_is_refused(value: Any, protocol: int) -> None:
     with pytest.raises(ForeignPickle, match=r"the payload names \w+(\.\w+)+; only plain values are read"):
         PlainPickle.loads(pickle.dumps(value, protocol))
+
+
+@FOREIGN
+def test_a_strict_producer_refuses_what_could_not_be_read_again(value: Any) -> None:
+    for given_value in (value, ["a", {"b": (value,)}]):
+        with pytest.raises(TypeError, match="is no plain value, but of type"):
+            StrictPickle.dumps(given_value)
+
+
+@given(
+    some.binary()
+    | some.binary(min_size=600)
+    | some.binary().map(zlib.compress)
+    | plain.map(PlainPickle.dumps)
+)
+@example(b"x\x9c")
+@example(b"8\x11")
+@example(b"")
+def test_rq_reads_a_payload_whether_it_was_compressed_or_not(payload: bytes) -> None:
+    job = Job("id", connection=Redis())
+    job.restore({"data": compress(payload)})
+    assert job.data == payload
+
+
+def test_a_payload_is_compressed_where_that_pays() -> None:
+    assert len(compress(b"a" * 10_000)) < 100
+    noise = os.urandom(10_000)
+    for payload in (b"a" * 100, noise):
+        assert compress(payload) == payload
 
 
 def test_nothing_of_a_refused_payload_was_run(tmp_path: Any) -> None:

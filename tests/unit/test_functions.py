@@ -58,6 +58,7 @@ TASKS = """
         upper = str.upper
         other = Elsewhere
         _secret = staticmethod(send)
+    Mailer.same = Mailer
     class Child(Mailer): prefix = "child"
     class Stranger(Base): pass
 
@@ -437,6 +438,15 @@ def test_a_function_is_looked_up_once(tasks: Functions, monkeypatch: pytest.Monk
     monkeypatch.setattr("shop.tasks.send", None)
     assert tasks.resolve("shop.tasks.send") is found
     assert tasks.known("shop.tasks.send") is found
+
+
+def test_names_without_end_for_one_function_are_not_all_remembered(
+    tasks: Functions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mediaq.queue.functions.MOST_KNOWN", 20)
+    names = [f"shop.tasks.Mailer{'.same' * times}.static" for times in range(50)]
+    assert {tasks.resolve(name)() for name in names} == {"static"}
+    assert [name for name in names if tasks.known(name)] == names[:20]
 
 
 def test_names_that_lead_nowhere_leave_nothing_behind(tasks: Functions) -> None:

@@ -1,6 +1,8 @@
 -- Guarantees: a job enters its queue as RQ's own code puts it there: at the front if it asks for that, with
 -- RQ's timeout if it has none, and if it has a rate limit, when that lets it in.
--- Defines: admit(rq, id, queue, now, written)
+-- Defines: admit(rq, id, queue, now, written), and of what it consists: set_expiry(rq, id, ttl),
+--          push(rq, id, queue, at_front, written),
+--          wait_for_slot(rq, id, key, concurrency, at_front, now, written)
 
 local function set_expiry(rq, id, ttl)
     ttl = tonumber(ttl)

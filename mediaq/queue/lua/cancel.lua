@@ -1,6 +1,6 @@
--- Guarantees: a job that has not ended is cancelled in one step, as RQ cancels one: it leaves its queue or registry,
--- enters the registry of cancelled jobs, and the jobs that wait for it go on waiting. Workers that run it are
--- told to stop; nothing they write of it afterwards counts. Of its rate limit it gives up what it holds.
+-- Guarantees: a job that has not ended is cancelled in one step, as RQ cancels one: it leaves its queue or
+-- registry, enters the registry of cancelled jobs, and the jobs that wait for it go on waiting. Workers that run
+-- it are told to stop; with its entry in the started registry they have lost their fence.
 -- After admit.lua.
 -- KEYS: rq:job:ID, rq:queue:Q, rq:canceled:Q
 -- ARGV: RQ's prefix, now (epoch seconds), now (as RQ writes it), the queue's name, the job's id

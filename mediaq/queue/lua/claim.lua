@@ -1,10 +1,12 @@
 -- Guarantees: taking a job and starting it are one step. An id that leaves a list has an execution, a lease and
--- its worker's name at once; an id whose job is gone, was cancelled or still runs elsewhere is let go.
+-- its worker's name at once; an id whose job is gone, was cancelled, still runs elsewhere or is none of RQ's is let
+-- go.
 -- KEYS: rq:suspended, the paused queues, the leases, rq:worker:W, rq:worker:W:executions,
 --       then for each lane rq:queue:Q, rq:wip:Q
 -- ARGV: RQ's prefix, worker, now (epoch seconds), now (as RQ writes it), seconds of a lease, a random token,
 --       RQ's monitoring interval, then for each lane its queue's name and how many jobs it takes at most
--- Returns: 1 if suspended, else 0; then for each lane {1 if paused else 0, {id, execution, hash}, ...}
+-- Returns: 1 if suspended, else 0; then for each lane {paused, more (where ids were left that lead nowhere) or
+--          empty, {id, execution, hash}, ...}
 local suspended, paused, leases, worker, held = unpack(KEYS)
 local rq, name, now, written, token = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[6]
 local interval = tonumber(ARGV[7])
@@ -46,21 +48,22 @@ local function runs_elsewhere(id, wip)
 end
 
 local function start(id, job, queue, timeout)
-    taken = taken + 1
-    local execution = string.format('%s%08x', token, taken)
+    local execution = string.format('%s%08x', token, taken + 1)
     local member = id .. ':' .. execution
     local key, executions = rq .. ':execution:' .. member, rq .. ':executions:' .. id
     local ttl = seconds_to_live(timeout)
+    -- First, for it fails where the key is of another type.
+    call('ZADD', executions, second + ttl + 60, execution)
+    call('EXPIRE', executions, ttl + 60)
     call('HSET', key, 'id', execution, 'job_id', id, 'created_at', ARGV[3], 'last_heartbeat', ARGV[3],
          'worker_name', name, 'queue', queue)
     call('EXPIRE', key, ttl)
-    call('ZADD', executions, second + ttl + 60, execution)
-    call('EXPIRE', executions, ttl + 60)
     call('HSET', job, 'status', 'started', 'started_at', written, 'last_heartbeat', written, 'worker_name', name)
     call('PERSIST', job)
     entries[#entries + 1], entries[#entries + 2] = second + ttl, member
     leased[#leased + 1], leased[#leased + 2] = lease_ends, member .. ':' .. queue
     members[#members + 1] = member
+    taken = taken + 1
     return execution
 end
 
@@ -85,24 +88,52 @@ local function read(job)
     return hash, found
 end
 
+local function try(id, wip, queue)
+    -- RQ's tools take no other ids.
+    if not string.find(id, '^[%w_-]+$') then
+        return nil
+    end
+    local job = rq .. ':job:' .. id
+    local hash, found = read(job)
+    local status = found.status
+    if not found.data or status == 'canceled' or (status == 'started' and runs_elsewhere(id, wip)) then
+        return nil
+    end
+    return {id, start(id, job, queue, found.timeout), hash}
+end
+
+-- What is of another type than RQ's must not take the other jobs with it; anything else is everybody's trouble.
+local function try_safely(...)
+    local sound, found = pcall(try, ...)
+    if sound then
+        return found
+    end
+    if not string.find(type(found) == 'table' and found.err or found, 'WRONGTYPE') then
+        error(found)
+    end
+    return nil
+end
+
 local function take(list, wip, queue, most)
     if call('SISMEMBER', paused, queue) == 1 then
-        return {1}
+        return {'paused'}
     end
-    local jobs, passed_over = {0}, 0
-    while #jobs <= most and passed_over < MOST_PASSED_OVER do
+    local jobs, passed_over = {''}, 0
+    while #jobs <= most do
+        if passed_over >= MOST_PASSED_OVER then
+            jobs[1] = 'more'
+            break
+        end
         local ids = call('LPOP', list, most + 1 - #jobs)
         if not ids then
             break
         end
         for _, id in ipairs(ids) do
-            local job = rq .. ':job:' .. id
-            local hash, found = read(job)
-            local status = found.status
-            if not found.data or status == 'canceled' or (status == 'started' and runs_elsewhere(id, wip)) then
-                passed_over = passed_over + 1
+            local found = try_safely(id, wip, queue)
+            if found then
+                jobs[#jobs + 1] = found
             else
-                jobs[#jobs + 1] = {id, start(id, job, queue, found.timeout), hash}
+                passed_over = passed_over + 1
             end
         end
     end

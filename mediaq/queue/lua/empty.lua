@@ -1,4 +1,5 @@
--- Guarantees: a job that leaves the queue leaves nothing behind, as when RQ empties one. Bounded: takes ARGV[2] jobs.
+-- Guarantees: a job that leaves the queue leaves nothing behind, as when RQ empties one.
+-- Bounded: takes ARGV[2] jobs.
 -- KEYS: rq:queue:Q
 -- ARGV: RQ's prefix, how many jobs go at most
 -- Returns: how many went
@@ -10,6 +11,7 @@ for _, id in ipairs(ids) do
     if group and group ~= '' then
         redis.call('SREM', rq .. ':group:' .. group, id)
     end
-    redis.call('DEL', job, job .. ':dependents', rq .. ':job::' .. id .. ':dependencies', rq .. ':results:' .. id)
+    redis.call('DEL', job, job .. ':dependents', rq .. ':job::' .. id .. ':dependencies',
+               rq .. ':results:' .. id)
 end
 return #ids

@@ -1,6 +1,6 @@
--- Guarantees: a job is saved and stands where it belongs in one step: in its queue; among the deferred ones while a
--- job that it waits for is not done; among the scheduled ones; or behind its rate limit. A job that must be the
--- only one with its id is left out where there is one.
+-- Guarantees: a job is saved and stands where it belongs in one step: in its queue; among the deferred ones
+-- while a job that it waits for is not done; among the scheduled ones; or behind its rate limit. A job that must
+-- be the only one with its id is left out where there is one.
 -- After admit.lua.
 -- KEYS: rq:queue:Q, rq:queues, rq:deferred:Q, rq:scheduled:Q
 -- ARGV: RQ's prefix, now (epoch seconds), now (as RQ writes it), then for each job:

@@ -43,13 +43,21 @@ local function next_end()
     return this
 end
 
-local function remove_traces(this)
-    local had_lease = call('ZREM', leases, this.member .. ':' .. this.queue) == 1
-    local was_started = call('ZREM', rq .. ':wip:' .. this.queue, this.member) == 1
-    call('DEL', rq .. ':execution:' .. this.member)
-    call('ZREM', rq .. ':executions:' .. this.id, this.execution)
-    call('SREM', held, this.member)
-    return had_lease and was_started
+-- A call takes longer than most commands do: what can be done for all of a batch at once, is.
+local function remove_traces(batch)
+    local leased, hashes, members = {}, {}, {}
+    for index, this in ipairs(batch) do
+        leased[index], members[index] = this.member .. ':' .. this.queue, this.member
+        hashes[index] = rq .. ':execution:' .. this.member
+        this.started = call('ZREM', rq .. ':wip:' .. this.queue, this.member) == 1
+        call('ZREM', rq .. ':executions:' .. this.id, this.execution)
+    end
+    for index, lease in ipairs(call('ZMSCORE', leases, unpack(leased))) do
+        batch[index].held = lease and batch[index].started
+    end
+    call('ZREM', leases, unpack(leased))
+    call('DEL', unpack(hashes))
+    call('SREM', held, unpack(members))
 end
 
 local function keep_result(this)
@@ -70,10 +78,27 @@ local function keep_result(this)
     end
 end
 
+local registered, limits = {}, {}
+local function add(key, score, id)
+    local entries = registered[key] or {}
+    registered[key] = entries
+    entries[#entries + 1], entries[#entries + 2] = score, id
+end
+
 local function register(this)
-    call('ZADD', rq .. ':' .. this.registry .. ':' .. this.queue, this.score, this.id)
+    add(rq .. ':' .. this.registry .. ':' .. this.queue, this.score, this.id)
     if this.registry == 'finished' then
-        call('ZADD', ours .. ':ended:' .. this.queue, now, this.id)
+        add(ours .. ':ended:' .. this.queue, now, this.id)
+        limits[this.queue] = tonumber(this.keep)
+    end
+end
+
+local function write_registers(ends)
+    for key, entries in pairs(registered) do
+        call('ZADD', key, unpack(entries))
+    end
+    for queue, keep in pairs(limits) do
+        evict(rq, ours, queue, keep, MOST_EVICTED * ends, now)
     end
 end
 
@@ -116,13 +141,12 @@ local function count(this)
 end
 
 local function finish(this)
-    local ours_still = remove_traces(this)
     local status = call('HGET', this.job, 'status')
     if not status then
         return 'gone'
     elseif status == 'canceled' then
         return 'canceled'
-    elseif not ours_still then
+    elseif not this.held then
         return 'lost'
     end
     call('HSET', this.job, unpack(ARGV, this.fields_from, this.fields_to))
@@ -140,16 +164,20 @@ local function finish(this)
     end
     stay(this)
     count(this)
-    if this.keep ~= '' and this.registry == 'finished' then
-        evict(rq, ours, this.queue, tonumber(this.keep), MOST_EVICTED, now)
-    end
     return 'ended'
 end
 
-local answer = {}
+local batch, answer = {}, {}
 while at < #ARGV do
-    answer[#answer + 1] = finish(next_end())
+    batch[#batch + 1] = next_end()
 end
+if #batch > 0 then
+    remove_traces(batch)
+end
+for index, this in ipairs(batch) do
+    answer[index] = finish(this)
+end
+write_registers(#batch)
 
 for key, counts in pairs(outcomes) do
     for outcome, jobs in pairs(counts) do

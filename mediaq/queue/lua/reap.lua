@@ -6,7 +6,7 @@
 -- ARGV: RQ's prefix, our prefix, now (epoch seconds), now (as RQ writes it), how many at most, how many deaths a
 --       job may outlive, seconds an id may stand in a stock worker's intermediate list, the reason of a poisoned
 --       job (as RQ writes errors), seconds a failed job stays by default
--- Returns: {ids that run again}, {ids that failed}
+-- Returns: {ids that run again}, {ids that failed}, 1 if there may be more leases of dead workers, else 0
 local leases, queues = unpack(KEYS)
 local rq, ours, now, written, most = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5])
 local deaths_allowed, patience = tonumber(ARGV[6]), tonumber(ARGV[7])
@@ -89,7 +89,8 @@ local function bury(id, execution, queue)
 end
 
 -- Our workers, by their leases.
-for _, member in ipairs(redis.call('ZRANGEBYSCORE', leases, '-inf', clock, 'LIMIT', 0, most)) do
+local dead = redis.call('ZRANGEBYSCORE', leases, '-inf', clock, 'LIMIT', 0, most)
+for _, member in ipairs(dead) do
     local id, execution, queue = string.match(member, '^([^:]+):([^:]+):(.*)$')
     if id then
         bury(id, execution, queue)
@@ -139,4 +140,4 @@ for _, key in ipairs(redis.call('SMEMBERS', queues)) do
     bury_stock(queue)
     free_stuck(queue)
 end
-return {again, poisoned}
+return {again, poisoned, #dead == most and 1 or 0}

@@ -1,6 +1,6 @@
--- Guarantees: a job that no worker runs stands in its queue, once, or behind its rate limit; it has left the registry
--- it was in, forgets how it ended and how many workers it outlived, and waits for no other job any more. One that
--- waits in the queue already stays where it is, unless it is to go to the front.
+-- Guarantees: a job that no worker runs stands in its queue, once, or behind its rate limit; it has left the
+-- registry it was in, forgets how it ended and how many workers it outlived, and waits for no other job any more.
+-- One that waits in the queue already stays where it is, unless it is to go to the front.
 -- After admit.lua.
 -- KEYS: rq:job:ID, rq:queue:Q, rq:queue:Q:intermediate, rq:queues
 -- ARGV: RQ's prefix, our prefix, now (epoch seconds), now (as RQ writes it), the queue's name, the job's id,

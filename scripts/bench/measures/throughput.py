@@ -1,7 +1,7 @@
 """Jobs a second, from the first finished job to the last.
 
-All jobs are enqueued before the worker starts. Its start does not count: the clock runs from the first look
-that sees a result on record to the first that sees all of them, or to the time limit.
+All jobs are enqueued before the worker starts. Its start does not count: the clock runs from a look that sees
+a new result on record to the first that sees all of them, or to the time limit.
 """
 
 import time
@@ -10,7 +10,7 @@ from typing import Any
 from attrs import frozen
 
 from bench.effort import Effort
-from bench.stage import POLL, Stage
+from bench.stage import POLL, Stage, StalledError
 from bench.worker import Worker
 
 NAPS_AT_ONCE = 10
@@ -63,18 +63,26 @@ def _run(stage: Stage, job: str, concurrency: int, *, jobs: int, limit: float) -
 
 
 def _watch(stage: Stage, worker: Worker, jobs: int, limit: float) -> Run:
+    first, began = _next_finish(stage, jobs, stage.finished(jobs))
     stage.redis.config_resetstat()
     cpu = worker.cpu_seconds()
-    first, began = stage.finished(jobs), time.perf_counter()
     looks, done, now = 1, first, began
     while done < jobs and now < began + limit:
         time.sleep(POLL)
         done, now = stage.finished(jobs), time.perf_counter()
         looks += 1
-    count = max(done - first, 1)
-    commands = _commands(stage) - looks - 1  # ours: the looks and the reset
+    count = done - first
+    if count == 0:
+        raise StalledError(f"{stage.peer.title} finished too few jobs to see how fast it is")
+    commands = _commands(stage) - looks  # ours: the looks and the reset
     cpu = worker.cpu_seconds() - cpu
     return Run(count / (now - began), cpu / count, commands / count, worker.resident_bytes())
+
+
+def _next_finish(stage: Stage, jobs: int, before: int) -> tuple[int, float]:
+    """Wait for the next result on record: jobs that end together are to be all in or all out."""
+    stage.wait(lambda: stage.finished(jobs) > min(before, jobs - 1))
+    return stage.finished(jobs), time.perf_counter()
 
 
 def _commands(stage: Stage) -> int:

@@ -24,7 +24,7 @@ class Producer:
 
     async def enqueue_many(self, job: str, count: int) -> None:
         """Enqueue many jobs in few round trips."""
-        await self._queue.enqueue_many([f"bench.jobs.{job}"] * count)
+        await self._queue.enqueue_many([self._queue.prepare(f"bench.jobs.{job}") for _ in range(count)])
 
 
 @asynccontextmanager

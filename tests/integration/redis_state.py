@@ -2,10 +2,12 @@
 
 import base64
 import re
+import time
 import zlib
-from contextlib import suppress
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
+from typing import Any
 
 from attrs import field, frozen
 from redis import Redis
@@ -19,8 +21,15 @@ State = dict[Path, object]
 EXECUTION = re.compile(r"(?<![^:])[0-9a-f]{32}$")
 ISO_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 EPOCH_TIME = re.compile(r"\d{10}(\.\d+)?")
-# What differs from process to process, and from connection to connection.
-CHANCE = {"pid", "ip_address", "id", "execution_id"}
+# What differs from process to process, from connection to connection, from execution to execution.
+CHANCE = {
+    "pid": r"\d+",
+    "ip_address": r"[\d.]+:\d+",
+    "id": r"[0-9a-f]{32}",
+    "execution_id": r"[0-9a-f]{32}",
+}
+# Seconds that a busy machine may add to a job.
+MOST_IDLE = 0.5
 FRAME = re.compile(r'  File ".*?(\w+)\.py", line \d+, in (\w+)')
 # Our own files, whose frames in a traceback are the same whoever runs them.
 JOBS = "errands"
@@ -73,15 +82,26 @@ class Reader:
     Args:
         redis: A client that decodes nothing.
         serializer: The jobs' own.
-        window: When the run was.
+        began: When the run began, in epoch seconds.
     """
 
     redis: Redis
     serializer: Serializer
-    window: Window
+    began: float
 
     def read(self) -> State:
         """Return every value of every key but those by which tests talk to jobs."""
+        return _Reading(self.redis, self.serializer, Window(self.began, time.time())).read()
+
+
+@frozen
+class _Reading:
+    # Answers with bytes, which its types do not know.
+    redis: Any
+    serializer: Serializer
+    window: Window
+
+    def read(self) -> State:
         state: State = {}
         for key in sorted(self.redis.keys()):
             if not key.startswith(b"test:"):
@@ -125,18 +145,24 @@ class Reader:
         return self.window.from_end(score) if 1e9 < score < 1e10 else score
 
     def _hash(self, key: bytes) -> State:
-        is_job = re.match(rb"rq:job:[^:]+$", key)
-        fields: State = {}
-        for name, value in self.redis.hgetall(key).items():
-            field = name.decode()
-            if is_job and field == "data":
-                fields[(field,)] = self._call(value)
-            elif is_job and field == "meta":
-                fields[(field,)] = repr(self.serializer.loads(value))
-            elif is_job and field == "ended_at" and self._ended_with_result(key, value.decode()):
-                fields[(field,)] = "<the end of the last result>"
-            else:
-                fields[(field,)] = self._plain(field, value)
+        found = {name.decode(): value for name, value in self.redis.hgetall(key).items()}
+        kind = re.match(rb"rq:(job|worker):[^:]+$", key)
+        fields: dict[str, object] = {name: self._plain(name, value) for name, value in found.items()}
+        if kind and kind[1] == b"job":
+            fields |= self._job(key, found)
+        elif kind and "total_working_time" in found:
+            jobs = sum(int(found.get(f"{which}_job_count", 0)) for which in ("successful", "failed"))
+            fields["total_working_time"] = Near(float(found["total_working_time"]), MOST_IDLE * jobs)
+        return {(name,): value for name, value in fields.items()}
+
+    def _job(self, key: bytes, found: dict[str, bytes]) -> dict[str, object]:
+        fields: dict[str, object] = {}
+        if "data" in found:
+            fields["data"] = self._call(found["data"])
+        if "meta" in found:
+            fields["meta"] = self._load(found["meta"])
+        if self._ended_with_result(key, found["ended_at"].decode()):
+            fields["ended_at"] = "<the end of the last result>"
         return fields
 
     def _ended_with_result(self, job: bytes, ended: str) -> bool:
@@ -162,7 +188,7 @@ class Reader:
     def _result(self, field: str, value: bytes) -> object:
         match field:
             case "return_value":
-                return repr(self.serializer.loads(base64.b64decode(value)))
+                return self._load(base64.b64decode(value))
             case "exc_string":
                 return shorten(zlib.decompress(base64.b64decode(value)).decode())
         return self._plain(field, value)
@@ -171,14 +197,18 @@ class Reader:
         # RQ reads what is not compressed, too.
         with suppress(zlib.error):
             value = zlib.decompress(value)
-        return repr(self.serializer.loads(value))
+        return self._load(value)
+
+    def _load(self, value: bytes) -> str:
+        try:
+            return repr(self.serializer.loads(value))
+        except Exception:  # noqa: BLE001 - some scenarios write what cannot be read
+            return repr(value)
 
     def _plain(self, field: str, value: bytes) -> object:
         text = value.decode(errors="backslashreplace")
-        if field in CHANCE:
+        if field in CHANCE and re.fullmatch(CHANCE[field], text):
             return f"<{field}>"
-        if field == "total_working_time":
-            return Near(float(text), self.window.ended - self.window.began)
         if ISO_TIME.fullmatch(text):
             return self.window.place(datetime.fromisoformat(text).timestamp())
         if EPOCH_TIME.fullmatch(text):
@@ -217,12 +247,16 @@ class Difference:
         return " / ".join(self.path)
 
     def __str__(self) -> str:
-        return f"{self.name}: stock {cut(self.stock)}, ours {cut(self.ours)}"
+        return f"{self.name}:\n  stock: {cut(show(self.stock))}\n  ours:  {cut(show(self.ours))}"
 
 
-def cut(value: object) -> str:
-    text = "nothing" if value is None else str(value) if isinstance(value, Near) else repr(value)
-    return text if len(text) <= 300 else f"{text[:300]}… ({len(text)} characters)"
+def show(value: object) -> str:
+    """Return a value as text: nothing where there is none, empty where it is."""
+    return "nothing" if value is None else str(value) or "empty"
+
+
+def cut(text: str) -> str:
+    return text if len(text) <= 1000 else f"{text[:1000]}… ({len(text)} characters)"
 
 
 def compare(stock: State, ours: State) -> list[Difference]:
