@@ -11,9 +11,9 @@ import jwt
 import pytest
 import uvicorn
 from attrs import frozen
+from penalty import Penalty
 from redis import Redis
 from rq import SimpleWorker
-from rq.timeouts import TimerDeathPenalty
 from servers import Databases
 
 from mediaq.pipelines.catalog import PIPELINES
@@ -196,7 +196,7 @@ class serving:  # noqa: N801 - used as a function
 class _ThreadWorker(SimpleWorker):
     """Stock RQ's worker without a process: its timeouts and signals are for main threads only."""
 
-    death_penalty_class = TimerDeathPenalty
+    death_penalty_class = Penalty
 
     def _install_signal_handlers(self) -> None:
         pass

@@ -31,6 +31,10 @@ class FunctionRefused(Exception):
     """A job names something that the worker does not call; the text says what, why, and what to do."""
 
 
+class FunctionMissing(FunctionRefused):
+    """A function is allowed, and not there: another worker, or this one after a deploy, may have it."""
+
+
 class Functions:
     """The functions that one worker may call.
 
@@ -69,8 +73,9 @@ class Functions:
         """Returns the function of that name; imports its module when it is first asked for.
 
         Raises:
-            FunctionRefused: The name is not allowed, leads to nothing, or to something that is not allowed;
-                or its module cannot be imported: then that error is the cause.
+            FunctionRefused: The name is not allowed, or leads to something that is not allowed.
+            FunctionMissing: It leads to nothing, or its module cannot be imported: then that error is the
+                cause.
         """
         if isinstance(name, str) and name in self._found:
             return self._found[name]
@@ -94,7 +99,7 @@ class Functions:
         found: Any = module
         for part in path:
             if found is not module and not isinstance(found, type):
-                raise FunctionRefused(f"{name!r} does not exist: {_describe(found)} is no class")
+                raise FunctionMissing(f"{name!r} does not exist: {_describe(found)} is no class")
             # Without running a module's __getattr__ or a descriptor on behalf of a name from outside.
             self._verify(name, inspect.getattr_static(found, part, None))
             found = getattr(found, part)
@@ -104,7 +109,7 @@ class Functions:
 
     def _verify(self, name: str, found: Any) -> None:
         if found is None:
-            raise FunctionRefused(f"{name!r} does not exist")
+            raise FunctionMissing(f"{name!r} does not exist")
         own_name = _own_name(found)
         if own_name is None:
             _refuse_unlisted(name, found)
@@ -143,7 +148,7 @@ def _import_module(name: str) -> tuple[Any, list[str]]:
             if error.name != path:
                 _refuse_broken(name, path, error)
             if module is None:
-                raise FunctionRefused(f"{name!r} does not exist: there is no module {path!r}") from error
+                raise FunctionMissing(f"{name!r} does not exist: there is no module {path!r}") from error
             return module, parts[end - 1 :]
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a module may do anything when it is imported
             _refuse_broken(name, path, error)
@@ -156,7 +161,7 @@ def _look_up(name: str) -> Any:
         try:
             found = getattr(found, part)
         except Exception as error:
-            raise FunctionRefused(f"{name!r} does not exist: {type(error).__name__}: {error}") from error
+            raise FunctionMissing(f"{name!r} does not exist: {type(error).__name__}: {error}") from error
     return found
 
 
@@ -174,7 +179,7 @@ def _describe(found: Any) -> str:
 
 
 def _refuse_broken(name: str, path: str, error: BaseException) -> NoReturn:
-    raise FunctionRefused(
+    raise FunctionMissing(
         f"{name!r} cannot be called: importing {path} failed: {type(error).__name__}: {error}"
     ) from error
 

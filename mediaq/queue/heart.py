@@ -73,10 +73,14 @@ class Heart:
 
     def _run(self) -> None:
         while not self._stopped.wait(WATCH_EVERY):
-            self._watch.look()
-            if time.monotonic() >= self._next_beat:
-                self._next_beat = time.monotonic() + self._worker.options.beat
-                self._live()
+            try:
+                self._watch.look()
+                if time.monotonic() >= self._next_beat:
+                    self._next_beat = time.monotonic() + self._worker.options.beat
+                    self._live()
+            except Exception:
+                # The one thread that keeps the leases must outlive its own mistakes.
+                self._worker.log.exception("Worker %s: heartbeat failed", self._worker.name)
 
     def _live(self) -> None:
         try:
@@ -88,9 +92,6 @@ class Heart:
             self._steady_since = None
             self._worker.log.warning("Worker %s: no heartbeat: %s", self._worker.name, error)
             self._next_beat = time.monotonic() + 1
-        except Exception:
-            # The one thread that keeps the leases must outlive its own mistakes.
-            self._worker.log.exception("Worker %s: heartbeat failed", self._worker.name)
 
     def _is_steady(self) -> bool:
         """Whether this worker has reached Redis for as long as a lease lasts.

@@ -241,10 +241,13 @@ class WorkLoop:
         claiming: asyncio.Future[list[Any]] | None,
     ) -> None:
         try:
-            if finishing is not None:
-                await self._settle(exchange.batch, finishing)
-            if claiming is not None:
-                self._start(read_claims(exchange.asks, await claiming), exchange.asks)
+            try:
+                if finishing is not None:
+                    await self._settle(exchange.batch, finishing)
+            finally:
+                # Whatever became of the ends: Redis has started these.
+                if claiming is not None:
+                    self._start(read_claims(exchange.asks, await claiming), exchange.asks)
         except NoScriptError as error:
             self._lose(error)
         except ResponseError as error:
@@ -270,7 +273,9 @@ class WorkLoop:
         for (end, run), what in zip(batch, answers, strict=True):
             if what == b"ended":
                 self._worker.after(run, end)
-            elif what == b"lost":
+            elif what in (b"gone", b"canceled"):
+                self._worker.after(run, ends.canceled(run))
+            else:
                 self._worker.log.warning(
                     "Worker %s: job %s is another worker's by now; what it did here is dropped",
                     self._worker.name,
@@ -337,7 +342,7 @@ class WorkLoop:
         end: End | None = None
         try:
             end = await perform(run, self._worker)
-        except Exception:
+        except (Exception, SystemExit, KeyboardInterrupt):
             self._worker.log.exception("Worker %s: cannot end job %s", self._worker.name, run.job_id)
             end = ends.failed(run, "failed", "the worker could not record how the job ended; see its log")
         finally:

@@ -6,14 +6,15 @@ import asyncio
 import inspect
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
-from rq.job import Job, Retry
+from rq.job import Job, JobStatus, Retry
 from rq.timeouts import JobTimeoutException
 
 from mediaq.queue import ends
-from mediaq.queue.functions import FunctionRefused
+from mediaq.queue.functions import FunctionMissing, FunctionRefused
 from mediaq.queue.payload import PayloadRefused, decode
 from mediaq.queue.run import Reason, Run
 
@@ -36,8 +37,8 @@ async def perform(run: Run, worker: AsyncWorker) -> End | None:
         if isinstance(value, Retry):
             return ends.returned_retry(run, value)
         if run.text("success_callback_name"):
+            _show(run, JobStatus.FINISHED)
             await _call_back(run, worker, "success", value)
-            run.end()
     except BaseException as error:  # noqa: BLE001 - whatever a job raises is its outcome
         return await conclude(run, worker, error)
     if run.reason is Reason.STOPPED:
@@ -57,7 +58,7 @@ async def conclude(run: Run, worker: AsyncWorker, error: BaseException) -> End |
         error: What came out of it.
     """
     run.end()
-    if isinstance(error, FunctionRefused | PayloadRefused):
+    if isinstance(error, FunctionRefused | PayloadRefused) and not isinstance(error, FunctionMissing):
         # Not tried again, and none of its callbacks called: what stands in Redis is not to be trusted.
         worker.log.error("Worker %s: job %s is refused: %s", worker.name, run.job_id, error)
         return ends.failed(run, "refused", f"{type(error).__name__}: {error}")
@@ -109,39 +110,61 @@ async def _call_back(run: Run, worker: AsyncWorker, which: str, *args: Any) -> N
     if inspect.iscoroutinefunction(callback):
         raise TypeError(f"Coroutine {which} callbacks are not supported")
     timeout: int = getattr(run.job, f"{which}_callback_timeout")
+    patience = asyncio.timeout(timeout)
     try:
-        async with asyncio.timeout(timeout):
+        async with patience:
             await worker.threads.run(partial(callback, run.job, worker.connection, *args))
-    except TimeoutError as error:
-        _raise_timeout(timeout, error)
+    except TimeoutError:
+        if not patience.expired():
+            # The callback's own.
+            raise
+    if patience.expired():
+        raise JobTimeoutException(f"Task exceeded maximum timeout value ({timeout} seconds)")
 
 
-def _raise_timeout(timeout: int, error: TimeoutError) -> NoReturn:
-    # The callback's own TimeoutError, if it raised one, tells more than ours.
-    if error.__cause__ is None and error.__context__ is None and error.__traceback__ is not None:
-        raise error
-    raise JobTimeoutException(f"Task exceeded maximum timeout value ({timeout} seconds)") from error
+def _show(run: Run, status: JobStatus) -> None:
+    """Lets callbacks and exception handlers see the job as it is from now on."""
+    # A hash that RQ cannot read has no job to show.
+    with suppress(Exception):
+        run.job._status = status  # noqa: SLF001 - as RQ's own workers do
+        run.job.ended_at = run.ended_at
 
 
 async def _fail(run: Run, worker: AsyncWorker, error: BaseException) -> End:
     outcome = "timed_out" if run.reason is Reason.TIMED_OUT else "failed"
+    _show(run, JobStatus.FAILED)
     if run.text("failure_callback_name"):
         try:
             await _call_back(run, worker, "failure", type(error), error, error.__traceback__)
-        except Exception as raised:  # noqa: BLE001 - RQ: the callback's error takes the place of the job's
+        except BaseException as raised:  # noqa: BLE001 - RQ: the callback's error takes the place of the job's
+            _chain(raised, error)
             error = raised
-        run.end()
     await worker.threads.run(partial(_tell_handlers, worker, run.job, error))
-    text = "".join(traceback.format_exception(error))
+    text = _describe(error)
     if (run.number("retries_left") or 0) > 0:
         return ends.retried(run, outcome, text)
     return ends.failed(run, outcome, text, recorded=not worker.disable_default_exception_handler)
 
 
+def _describe(error: BaseException) -> str:
+    try:
+        return "".join(traceback.format_exception(error))
+    except Exception:  # noqa: BLE001 - an error of a job's own may fail in any way when it is looked at
+        return f"{type(error).__name__}; it cannot be told more about it"
+
+
+def _chain(raised: BaseException, handled: BaseException) -> None:
+    """Has an error tell which one was handled when it came up, as if both were of one thread."""
+    while raised is not handled and raised.__context__ is not None:
+        raised = raised.__context__
+    if raised is not handled:
+        raised.__context__ = handled
+
+
 def _tell_handlers(worker: AsyncWorker, job: Job, error: BaseException) -> None:
     try:
         worker.handle_exception(job, type(error), error, error.__traceback__)
-    except Exception:
+    except BaseException:
         worker.log.exception("Worker %s: an exception handler failed for job %s", worker.name, job.id)
 
 
@@ -150,6 +173,6 @@ async def _stop(run: Run, worker: AsyncWorker) -> End:
     if run.text("stopped_callback_name"):
         try:
             await _call_back(run, worker, "stopped")
-        except Exception:
+        except BaseException:
             worker.log.exception("Worker %s: stopped callback of job %s failed", worker.name, run.job_id)
     return ends.failed(run, "stopped", STOPPED)

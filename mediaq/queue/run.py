@@ -145,7 +145,7 @@ class Run:
             return []
 
     def end(self) -> None:
-        """Stops the clock: the job's function is through."""
+        """Stops the clock: the job's own code is through, or has failed."""
         self.through = True
         self.ended_at = datetime.now(UTC)
         if self._deadline is not None:

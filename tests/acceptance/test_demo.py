@@ -154,7 +154,7 @@ def test_a_failed_job_shows_its_reason_and_fails_the_demo(data: Path, tmp_path: 
 
 def test_a_killed_worker_is_started_again_and_the_demo_ends_well(data: Path) -> None:
     """It is killed in the middle of a job, which the next one takes over when its lease has run out."""
-    killed = []
+    killed: list[psutil.Process] = []
 
     def kill(line: str, demo: psutil.Process) -> None:
         if "video-processing: active" in line and not killed:

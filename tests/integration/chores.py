@@ -115,6 +115,7 @@ RAISED: dict[str, Any] = {
     "ExceptionGroup": lambda: ExceptionGroup("many", [LookupError("first"), TypeError("second")]),
     "Unspeakable": lambda: Unspeakable(),
     "Surrogate": lambda: ValueError("half of a character: \ud800"),
+    "Secretive": lambda: Secretive(),
     "TimeoutError": TimeoutError,
 }
 
@@ -128,6 +129,12 @@ class Unspeakable(Exception):
         raise RuntimeError("no words")
 
     __repr__ = __str__
+
+
+class Secretive(Exception):
+    @property
+    def __notes__(self) -> list[str]:
+        raise RuntimeError("no notes")
 
 
 def fail(what: str = "ValueError") -> None:
@@ -388,6 +395,10 @@ def on_stopped(job: Job, connection: Redis) -> None:
 
 def bad_callback(*_: Any) -> None:
     raise RuntimeError("the callback failed")
+
+
+def exit_callback(*_: Any) -> None:
+    raise SystemExit(3)
 
 
 def slow_callback(*_: Any) -> None:

@@ -84,14 +84,13 @@ TIMEOUT_OF_CALLBACK = (Allowed(_WHERE, ERROR, stock=_BOTH, ours=_BOTH),)
 _REFUSAL = r".*(Function|Payload)Refused: .*"
 REFUSED = (Allowed("a refusal says what was refused, and what to do", ERROR, ours=_REFUSAL),)
 
-_FOR_GOOD = "what is refused is not tried again, nor are its callbacks called: anybody may have written it"
-REFUSED_FOR_GOOD = (
-    *only_stock(_FOR_GOOD, "journal", SCHEDULED),
-    *only_ours(_FOR_GOOD, FAILED, RESULTS),
-    Allowed(_FOR_GOOD, f"{JOB} / status", stock="scheduled", ours="failed"),
-    Allowed(_FOR_GOOD, f"{JOB} / retries_left", stock="1", ours="2"),
-    Allowed(_FOR_GOOD, f"{JOB} / expires", stock="never"),
-    Allowed(_FOR_GOOD, f"{JOB} / ended_at"),
+_MISSING = "there is no such function: says it in other words"
+MISSING = (Allowed(_MISSING, ERROR, stock=".*Invalid attribute name: nowhere", ours=".* does not exist"),)
+MISSING_FOR_NOW = (
+    Allowed(
+        _MISSING, "journal / items", stock=".*Invalid attribute name: nowhere.*", ours=".* does not exist.*"
+    ),
+    *ERROR_OF_WAITING,
 )
 
 _NOT_PLAIN = "payloads that name a class are refused, for to read one is to call whatever it names"

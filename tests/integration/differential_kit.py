@@ -8,11 +8,11 @@ from typing import Any
 import errands
 from attrs import field, frozen
 from differences import ALWAYS, Allowed
+from penalty import Penalty
 from redis import Redis
 from redis_state import Difference, Reader, State
 from rq import Queue, SimpleWorker
 from rq.serializers import resolve_serializer
-from rq.timeouts import JobTimeoutException, TimerDeathPenalty
 from rq.worker import BaseWorker
 from worker_kit import HERE, Shell, Working
 
@@ -71,14 +71,6 @@ class Scenario:
     serializer: str | None = None
     forks: bool = False
     allowed: tuple[Allowed, ...] = ()
-
-
-class Penalty(TimerDeathPenalty):
-    """RQ's timeout without signals; RQ's own rewrites its exception's text for all of the process."""
-
-    def __init__(self, timeout: int, exception: type[Exception] = JobTimeoutException, **kwargs: Any) -> None:
-        own = type(exception.__name__, (exception,), {"__module__": exception.__module__})
-        super().__init__(timeout, own, **kwargs)  # type: ignore[no-untyped-call]
 
 
 class Witnessed(BaseWorker):

@@ -1,4 +1,4 @@
-"""What workers run in the tests of faults, and a server that a test can kill, stop and start again."""
+"""What workers run in the tests of faults, and a server that a test can kill and start again."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from signal import SIGCONT, SIGSTOP
 from typing import Any
 
 from chores import current
@@ -151,9 +150,3 @@ class Killable:
     def kill(self) -> None:
         self._process.kill()
         self._process.wait()
-
-    def freeze(self) -> None:
-        os.kill(self._process.pid, SIGSTOP)
-
-    def thaw(self) -> None:
-        os.kill(self._process.pid, SIGCONT)

@@ -1,4 +1,4 @@
-"""A connection to a server that breaks at the worst moment: before a command arrives, or before its answer."""
+"""A connection that breaks at the worst moment: before a command arrives, or before its answer does."""
 
 import asyncio
 import threading

@@ -1,8 +1,8 @@
 """A job to push, and RQ's own worker to run it."""
 
+from penalty import Penalty
 from redis import Redis
 from rq import SimpleWorker
-from rq.timeouts import TimerDeathPenalty
 
 from mediaq.queue.queue import QueuedJob
 
@@ -24,7 +24,7 @@ JOB = QueuedJob(
 class Worker(SimpleWorker):
     """RQ's own worker, with the timeouts that it uses where there are no signals."""
 
-    death_penalty_class = TimerDeathPenalty
+    death_penalty_class = Penalty
 
 
 def work(sync: Redis) -> None:

@@ -63,12 +63,12 @@ ENDS = [
 ]
 
 REFUSALS = [
-    Scenario("function that does not exist", one("errands.nowhere"), allowed=meant.REFUSED),
+    Scenario("function that does not exist", one("errands.nowhere"), allowed=meant.MISSING),
     Scenario("module that does not exist", one("errand.add", 1), allowed=meant.REFUSED),
     Scenario(
         "function that does not exist, with retries and a callback",
         one("errands.nowhere", retry=Retry(max=2, interval=60), on_failure=errands.on_failure),
-        allowed=meant.REFUSED_FOR_GOOD,
+        allowed=meant.MISSING_FOR_NOW,
     ),
     Scenario(
         "argument of a class of one's own", one(errands.give, errands.Note("x")), allowed=meant.NOT_PLAIN
@@ -219,12 +219,12 @@ CALLING_BACK = [
     Scenario(
         "success callback that does not exist",
         one(errands.add, 1, on_success="errands.nowhere"),
-        allowed=meant.REFUSED,
+        allowed=meant.MISSING,
     ),
     Scenario(
         "failure callback that does not exist",
         one(errands.fail, on_failure="errands.nowhere"),
-        allowed=meant.REFUSED,
+        allowed=meant.MISSING,
     ),
 ]
 

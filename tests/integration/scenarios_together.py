@@ -149,7 +149,7 @@ DEPENDENTS = [
         pair(errands.add, 1, repeat=Repeat(times=1, interval=60)),
         allowed=meant.LAST_RESULT,
     ),
-    Scenario("dependent of one that is refused", pair("errands.nowhere"), allowed=meant.REFUSED),
+    Scenario("dependent of one that is refused", pair("errand.nowhere"), allowed=meant.REFUSED),
 ]
 
 

@@ -194,6 +194,18 @@ def test_a_job_that_a_stock_worker_took_and_did_not_start_runs(
     assert not sync.exists(stock.intermediate_queue_key, keys.stuck(NAME))
 
 
+def test_a_job_that_a_stock_worker_started_in_time_is_not_held_for_stuck_later(
+    sync: Redis, stock: Queue
+) -> None:
+    for job in enqueue_many(stock, "chores.note", 2):
+        sync.lmove(stock.key, stock.intermediate_queue_key)
+    with working(sync, "living", "elsewhere"):
+        until(lambda: sync.zcard(keys.stuck(NAME)) == 2)
+        sync.lrem(stock.intermediate_queue_key, 1, job.id)
+        until(lambda: sync.zscore(keys.stuck(NAME), job.id) is None)
+        assert sync.zcard(keys.stuck(NAME)) == 1
+
+
 def test_a_job_that_a_stock_worker_died_over_runs_again_without_a_retry(sync: Redis, stock: Queue) -> None:
     job = stock.enqueue("faulty.rest", 0)
     dead = SimpleWorker([stock], connection=sync)
@@ -232,9 +244,9 @@ def test_nobody_is_dead_because_redis_was_away(server: Killable) -> None:
         job = Queue(NAME, connection=redis).enqueue("faulty.rest", 3.5)
         with working(redis, "working", told=given(lease=1.5, beat=0.3)):
             started_by("working", 1)
-            server.freeze()
+            server.kill()
             time.sleep(1.6)
-            server.thaw()
+            server.start()
             # It finds a lease that has run out, and cannot know yet whose fault that is.
             with working(redis, "new", "elsewhere", told=given(lease=1.5, beat=0.3)):
                 assert finished(job)

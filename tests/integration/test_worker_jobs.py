@@ -6,8 +6,9 @@ import chores
 import pytest
 from redis import Redis
 from rq import Callback, Queue, Retry, get_current_job
+from rq.command import send_stop_job_command
 from rq.job import Job
-from worker_kit import at_work, burst, ended, error_of, make_worker, slots, status_of, until
+from worker_kit import at_work, burst, ended, error_of, make_worker, slots, status_of, until, work
 
 pytest_plugins = ["queue_fixtures", "worker_fixtures"]
 
@@ -90,6 +91,24 @@ def test_a_failing_failure_callback_takes_the_errors_place(sync: Redis, stock: Q
     assert "RuntimeError: the callback failed" in error_of(job)
 
 
+@pytest.mark.parametrize("function", ["chores.anote", "chores.afail"])
+def test_a_callback_that_exits_fails_its_job_only(sync: Redis, stock: Queue, function: str) -> None:
+    exiting = Callback("chores.exit_callback")
+    job = stock.enqueue(function, "no luck", on_success=exiting, on_failure=exiting)
+    with at_work(make_worker(sync)):
+        assert ended(job) == "failed"
+        assert "SystemExit" in error_of(job)
+        assert ended(stock.enqueue("chores.anote", 2)) == "finished"
+
+
+def test_a_callback_that_exits_does_not_keep_a_job_from_being_stopped(sync: Redis, stock: Queue) -> None:
+    job = stock.enqueue("chores.hold", on_stopped=Callback("chores.exit_callback"))
+    with at_work(make_worker(sync)):
+        until(lambda: chores.room.inside == 1)
+        send_stop_job_command(sync, job.id)
+        assert ended(job) == "stopped"
+
+
 def test_a_coroutine_is_no_callback(sync: Redis, stock: Queue) -> None:
     job = stock.enqueue("chores.anote", 5, on_success=Callback("chores.coroutine_callback"))
     burst(sync)
@@ -122,9 +141,10 @@ def test_exception_handlers_are_told_in_turn(sync: Redis, stock: Queue) -> None:
     assert seen == [("first", job.id, ValueError, "no luck"), ("second", job.id)]
 
 
-def test_a_failing_exception_handler_changes_nothing(sync: Redis, stock: Queue) -> None:
+@pytest.mark.parametrize("handler", [chores.bad_callback, chores.exit_callback])
+def test_a_failing_exception_handler_changes_nothing(sync: Redis, stock: Queue, handler: Any) -> None:
     job = stock.enqueue("chores.afail", "no luck")
-    burst(sync, exception_handlers=[chores.bad_callback])
+    work(make_worker(sync, exception_handlers=[handler]), max_jobs=1)
     assert status_of(job) == "failed"
     assert "ValueError: no luck" in error_of(job)
 

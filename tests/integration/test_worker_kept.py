@@ -4,10 +4,10 @@ import asyncio
 
 import chores
 import pytest
+from penalty import Penalty
 from redis import Redis
 from rq import Queue, SimpleWorker
 from rq.command import send_stop_job_command
-from rq.timeouts import TimerDeathPenalty
 from worker_kit import at_work, burst, ended, error_of, make_worker, until
 
 pytest_plugins = ["queue_fixtures", "worker_fixtures"]
@@ -81,7 +81,7 @@ def test_a_failure_that_nobody_waits_for_any_more_harms_nobody(sync: Redis, stoc
 
 
 class StockWorker(SimpleWorker):
-    death_penalty_class = TimerDeathPenalty
+    death_penalty_class = Penalty
 
 
 def test_a_stock_worker_opens_it_for_each_job(sync: Redis, stock: Queue) -> None:

@@ -7,12 +7,12 @@ from typing import Any
 
 import chores
 import foreign
+from penalty import Penalty
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 from rq import Queue as RQQueue
 from rq import Retry, SimpleWorker
 from rq.job import Job
-from rq.timeouts import TimerDeathPenalty
 from worker_kit import (
     NAME,
     OUR_WORKER,
@@ -37,7 +37,7 @@ COUNT = 2000
 
 
 class StockWorker(SimpleWorker):
-    death_penalty_class = TimerDeathPenalty
+    death_penalty_class = Penalty
 
 
 def stock_burst(redis: Redis) -> None:

@@ -214,7 +214,7 @@ class Shell:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("MEDIAQ_", "RQ_"))}
         return {
             **kept,
-            "PYTHONPATH": str(HERE),
+            "PYTHONPATH": os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")]),
             "RQ_REDIS_URL": self.redis_url,
             "RQ_DASHBOARD_REDIS_URL": self.redis_url,
             "MEDIAQ_WORKER__FUNCTIONS": '["chores.*"]',

@@ -120,7 +120,8 @@ local function stay(this)
         forget(rq, this.id)
     elseif stays and stays > 0 then
         call('EXPIRE', this.job, stays)
-        if this.some_wait then
+        -- Not where it is known that nobody waits.
+        if this.some_wait ~= false then
             call('EXPIRE', this.job .. ':dependents', stays)
         end
         if this.waited == '1' then

@@ -113,8 +113,9 @@ end
 -- Ids that a stock worker moved aside and did not live to start.
 local function free_stuck(queue)
     local intermediate, stuck = rq .. ':queue:' .. queue .. ':intermediate', ours .. ':stuck:' .. queue
-    local ids = redis.call('LRANGE', intermediate, 0, most - 1)
-    for _, id in ipairs(ids) do
+    local there = {}
+    for _, id in ipairs(redis.call('LRANGE', intermediate, 0, most - 1)) do
+        there[id] = true
         local status = redis.call('HGET', rq .. ':job:' .. id, 'status')
         local executing = redis.call('EXISTS', rq .. ':executions:' .. id) == 1
         if not status or (status ~= 'queued' and not executing) then
@@ -129,8 +130,11 @@ local function free_stuck(queue)
             end
         end
     end
-    if #ids == 0 then
-        redis.call('DEL', stuck)
+    -- One that was started in time may stand there again some day.
+    for _, id in ipairs(redis.call('ZRANGE', stuck, 0, -1)) do
+        if not there[id] then
+            redis.call('ZREM', stuck, id)
+        end
     end
 end
 
