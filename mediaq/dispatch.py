@@ -25,7 +25,7 @@ def describe(resources: Resources, job: Job) -> QueuedJob:
     """Returns the job as RQ sees it, with as many retries as attempts are left after the next."""
     queue = resources.settings.queues.named(job.type)
     pipeline = PIPELINES[job.type]
-    backoff = Backoff(queue.backoff, jitter=queue.jitter)
+    backoff = Backoff(queue.backoff, queue.backoff_ceiling, queue.jitter)
     return QueuedJob(
         id=job.id,
         function=pipeline.task,

@@ -215,6 +215,7 @@ class Queue:
 
     attempts: int = whole(3, ATTEMPTS, most=MOST_ATTEMPTS)
     backoff: float = number(2.0, BACKOFF, most=DAY)
+    backoff_ceiling: float = number(3600.0, "Seconds between two attempts at most, jitter aside.", most=DAY)
     jitter: float = number(0.0, "Share by which a wait is lengthened at random, 0 to 1.", most=1)
     timeout: int = whole(300, TIMEOUT)
     keep_completed: int = whole(3600, "Seconds a completed job stays in Redis.")

@@ -254,7 +254,7 @@ async def _fail(attempt: Attempt, errors: Mapping[str, Exception]) -> dict[str, 
     worth_it = any(not isinstance(error, Refused) for error in errors.values())
     left = attempt.job.attempts_left if worth_it else 0
     queue = attempt.tools.settings.queues.named(attempt.pipeline.queue)
-    backoff = Backoff(queue.backoff, jitter=queue.jitter)
+    backoff = Backoff(queue.backoff, queue.backoff_ceiling, queue.jitter)
     delay = backoff.intervals(attempt.job.attempts)[-1] if left else None
     ending = jobs.Ending(
         status=JobStatus.DELAYED if left else JobStatus.FAILED,

@@ -12,7 +12,8 @@ from redis.asyncio import Redis
 from redis.exceptions import OutOfMemoryError, ReadOnlyError, ResponseError
 
 from mediaq.queue import keys
-from mediaq.queue.ends import End, written
+from mediaq.queue.dates import written
+from mediaq.queue.ends import End
 from mediaq.queue.scripts import read_script
 from mediaq.queue.wire import Part, Wire
 

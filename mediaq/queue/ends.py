@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from rq.defaults import DEFAULT_FAILURE_TTL, UNSERIALIZABLE_RETURN_VALUE_PAYLOAD
 from rq.job import Retry
 
+from mediaq.queue.dates import written
+
 if TYPE_CHECKING:
     from mediaq.queue.run import Run
 
@@ -46,11 +48,6 @@ class Kind(IntEnum):
     FAILED = 2
     RETRIED = 4
     MAX_RETRIES_EXCEEDED = 5
-
-
-def written(moment: datetime) -> str:
-    """Returns a time as RQ writes it into hashes."""
-    return moment.isoformat(timespec="microseconds")[:26] + "Z"
 
 
 def finished(run: Run, value: Any, *, keep: int | None) -> End:

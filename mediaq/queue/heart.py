@@ -22,7 +22,7 @@ from redis.exceptions import RedisError
 from rq.defaults import DEFAULT_FAILURE_TTL
 
 from mediaq.queue import keys
-from mediaq.queue.ends import written
+from mediaq.queue.dates import written
 from mediaq.queue.scripts import read_script
 
 if TYPE_CHECKING:

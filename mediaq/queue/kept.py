@@ -21,6 +21,7 @@ class KeptStore:
     def __init__(self) -> None:
         self._open: dict[Hashable, tuple[asyncio.Task[None], asyncio.Future[Any]]] = {}
         self._closing = asyncio.Event()
+        self.loop = asyncio.get_running_loop()
 
     async def get(self, key: Hashable, opening: Open[T]) -> T:
         """Returns what is kept under a key, opened now if need be; a failure to open is not kept."""
@@ -70,7 +71,8 @@ async def kept(key: Hashable, opening: Open[T]) -> AsyncIterator[T]:
         opening: Makes the context manager that opens it.
     """
     store = current_store.get(None)
-    if store is None:
+    # What belongs to one event loop is of no use on one of a job's own.
+    if store is None or store.loop is not asyncio.get_running_loop():
         async with opening() as value:
             yield value
     else:

@@ -36,8 +36,8 @@ class Lane:
 
     @property
     def free(self) -> int:
-        """How many jobs the lane can start; those that come back from parking go first."""
-        return max(self.slots - self.taken - self.asked - len(self._returning), 0)
+        """How many jobs the lane can start: none while jobs wait for slots to come back from parking."""
+        return max(self.slots - self.taken - self.asked, 0)
 
     def take(self) -> None:
         """Takes a slot."""
@@ -78,14 +78,17 @@ class Lane:
         self.give()
         return True
 
-    async def unpark(self) -> None:
+    async def unpark(self, *, at_once: bool) -> None:
         """Takes a slot again, first come, first served.
 
         A job that is cancelled meanwhile goes on at once, so that it can clean up: for that while there is
         one job more than there are slots.
+
+        Args:
+            at_once: Whether the job has been cut short already.
         """
         self.parked -= 1
-        if self.taken + self.asked < self.slots:
+        if at_once or self.taken + self.asked < self.slots:
             self.taken += 1
             return
         turn = asyncio.get_running_loop().create_future()

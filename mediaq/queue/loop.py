@@ -85,7 +85,7 @@ class WorkLoop:
         self._burst = burst
         self._budget = max_jobs
         self._max_idle = max_idle
-        self.lanes = [_make_lane(worker, name, self._stir) for name in worker.queue_names()]
+        self.lanes = [_make_lane(worker, name, self._stir) for name in dict.fromkeys(worker.queue_names())]
         self.runs: dict[str, Run] = {}
         self.started = 0
         # What is to be reported, and what is under way.
@@ -271,17 +271,27 @@ class WorkLoop:
             await self._settle_singly(batch, error)
             return
         for (end, run), what in zip(batch, answers, strict=True):
-            if what == b"ended":
-                self._worker.after(run, end)
-            elif what in (b"gone", b"canceled"):
-                self._worker.after(run, ends.canceled(run))
-            else:
-                self._worker.log.warning(
+            self._follow_up(run, end, what)
+        self._last_active = time.monotonic()
+
+    def _follow_up(self, run: Run, end: End, what: bytes) -> None:
+        worker = self._worker
+        match what:
+            case b"ended":
+                worker.after(run, end)
+            case b"gone" | b"canceled":
+                worker.after(run, ends.canceled(run))
+            case b"lost":
+                worker.log.warning(
                     "Worker %s: job %s is another worker's by now; what it did here is dropped",
-                    self._worker.name,
+                    worker.name,
                     run.job_id,
                 )
-        self._last_active = time.monotonic()
+            case why:
+                worker.log.error(
+                    "Worker %s: job %s: %s", worker.name, run.job_id, why.decode(errors="replace")
+                )
+                worker.after(run, ends.failed(run, "failed", REFUSED))
 
     async def _settle_singly(self, batch: list[Ended], error: ResponseError) -> None:
         """Sees to it that an end which Redis refuses does not hold up the others, nor its job."""

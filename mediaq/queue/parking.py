@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -14,10 +15,11 @@ async def waiting() -> AsyncIterator[None]:
 
     The job stays active and its lease is renewed; the time does not count against its timeout. Where the lane
     has as many parked jobs as it may, and in a stock worker, which has no slots, the block runs all the same.
-    Of several blocks at once in one job, the first gives the slot back and the last takes one again.
+    Of several blocks at once in one job, the first gives the slot back and the last takes one again. On an
+    event loop of a job's own, as in a plain function that calls `asyncio.run`, the thread keeps the slot.
     """
     run = current_run.get(None)
-    parked = run is not None and run.park()
+    parked = run is not None and run.loop is asyncio.get_running_loop() and run.park()
     try:
         yield
     finally:

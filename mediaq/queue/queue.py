@@ -15,7 +15,7 @@ from rq.utils import parse_timeout
 from mediaq.queue import keys
 from mediaq.queue.backoff import Backoff
 from mediaq.queue.codec import StrictPickle
-from mediaq.queue.ends import written
+from mediaq.queue.dates import written
 from mediaq.queue.handle import Handle
 from mediaq.queue.payload import resolve_serializer
 from mediaq.queue.prepared import Packer, Prepared

@@ -9,7 +9,7 @@ from typing import Any
 from attrs import frozen
 
 from mediaq.queue.codec import PlainPickle, compress
-from mediaq.queue.ends import written
+from mediaq.queue.dates import written
 from mediaq.queue.prepared import Parts
 
 

@@ -80,6 +80,7 @@ class Run:
         self.started_at = started_at
         self.ended_at = started_at
         self.claimed = time.monotonic()
+        self.loop = asyncio.get_running_loop()
         self.task: asyncio.Task[None] | None = None
         self.reason: Reason | None = None
         self.begun = False
@@ -187,7 +188,7 @@ class Run:
         """Takes a slot again and lets the clock go on; of several waits at once, the last does."""
         self._parked -= 1
         if self._parked == 0:
-            await self.lane.unpark()
+            await self.lane.unpark(at_once=self.reason is not None)
             if self._left > 0 and self.reason is None:
                 self.start_clock(self._left)
 

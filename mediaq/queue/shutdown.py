@@ -13,7 +13,8 @@ from redis.exceptions import RedisError
 
 from mediaq.queue import keys
 from mediaq.queue.clients import open_impatient
-from mediaq.queue.ends import interrupted, written
+from mediaq.queue.dates import written
+from mediaq.queue.ends import interrupted
 from mediaq.queue.scripts import read_script
 
 if TYPE_CHECKING:

@@ -37,9 +37,10 @@ async def wait_for(file: str) -> str:
     return "seen"
 
 
-async def hold_by_sleep(seconds: float) -> str:
-    """Hold the event loop as code does that was written for threads."""
+async def hold_by_sleep(seconds: float, before: float = 0) -> str:
+    """Hold the event loop as code does that was written for threads, after a nap."""
     write("start")
+    await asyncio.sleep(before)
     time.sleep(seconds)  # noqa: ASYNC251 -- that is the fault
     write("end")
     return "slept"

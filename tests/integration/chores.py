@@ -75,6 +75,15 @@ def echo_thread(what: Any) -> Any:
     return what
 
 
+def indirect(what: Any) -> Any:
+    """A plain function that returns a coroutine."""
+    return anote(what)
+
+
+def delete_itself() -> None:
+    current().delete()
+
+
 async def hold(what: Any = None) -> Any:
     await room.hold()
     return note(what)
@@ -250,6 +259,14 @@ async def park_for(parked: float, before: float = 0, after: float = 0) -> str:
     return "done"
 
 
+def park_on_a_loop_of_its_own() -> None:
+    async def wait() -> None:
+        async with waiting():
+            await room.hold()
+
+    asyncio.run(wait())
+
+
 async def park_in_turn(times: int) -> int:
     for _ in range(times):
         async with waiting():
@@ -294,6 +311,10 @@ async def open_shop(name: str) -> AsyncIterator[list[str]]:
 async def shop(name: str = "corner") -> int:
     async with kept(name, lambda: open_shop(name)) as found:
         return id(found)
+
+
+def shop_on_a_loop_of_its_own() -> int:
+    return asyncio.run(shop())
 
 
 async def shop_and_stay() -> None:

@@ -163,10 +163,7 @@ def test_many_dead_leases_are_taken_over_without_waiting_for_as_many_beats(
 def test_a_job_that_outlives_too_many_workers_fails_with_the_reason(sync: Redis, stock: Queue) -> None:
     job = stock.enqueue("chores.hold", retry=Retry(5), on_failure=Callback("chores.on_failure"))
     after = stock.enqueue("chores.anote", "never", depends_on=job)
-    with (
-        working(sync, "living", "elsewhere"),
-        working(sync, "faint", told=options(lease=0.2, beat=1000, deaths=2)),
-    ):
+    with working(sync, "living", "elsewhere"), working(sync, "faint", told=FAINT):
         assert ended(job) == "failed"
         until(lambda: chores.noted)
         assert chores.noted == [("failure", job.id, "AbandonedJobError", "", False)]
@@ -197,12 +194,13 @@ def test_a_job_that_a_stock_worker_took_and_did_not_start_runs(
 def test_a_job_that_a_stock_worker_started_in_time_is_not_held_for_stuck_later(
     sync: Redis, stock: Queue
 ) -> None:
-    for job in enqueue_many(stock, "chores.note", 2):
+    started, _ = enqueue_many(stock, "chores.note", 2)
+    for _ in range(2):
         sync.lmove(stock.key, stock.intermediate_queue_key)
     with working(sync, "living", "elsewhere"):
         until(lambda: sync.zcard(keys.stuck(NAME)) == 2)
-        sync.lrem(stock.intermediate_queue_key, 1, job.id)
-        until(lambda: sync.zscore(keys.stuck(NAME), job.id) is None)
+        sync.lrem(stock.intermediate_queue_key, 1, started.id)
+        until(lambda: sync.zscore(keys.stuck(NAME), started.id) is None)
         assert sync.zcard(keys.stuck(NAME)) == 1
 
 

@@ -8,7 +8,7 @@ from redis import Redis
 from rq import Callback, Queue, Retry, get_current_job
 from rq.command import send_stop_job_command
 from rq.job import Job
-from worker_kit import at_work, burst, ended, error_of, make_worker, slots, status_of, until, work
+from worker_kit import at_work, burst, ended, error_of, make_worker, slots, status_of, traces, until, work
 
 pytest_plugins = ["queue_fixtures", "worker_fixtures"]
 
@@ -29,6 +29,16 @@ def test_a_plain_function_knows_its_job(sync: Redis, stock: Queue) -> None:
     jobs = [stock.enqueue("chores.my_id") for _ in range(10)]
     assert finish(sync, *jobs) == [job.id for job in jobs]
     assert get_current_job() is None
+
+
+def test_a_plain_function_may_return_a_coroutine(sync: Redis, stock: Queue) -> None:
+    assert finish(sync, stock.enqueue("chores.indirect", "done")) == ["done"]
+
+
+def test_a_job_that_deletes_itself_leaves_nothing(sync: Redis, stock: Queue) -> None:
+    job = stock.enqueue("chores.delete_itself")
+    burst(sync)
+    assert traces(sync, job.id) == []
 
 
 def test_a_running_job_reads_its_own_description(sync: Redis, stock: Queue) -> None:

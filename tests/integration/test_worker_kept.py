@@ -84,6 +84,14 @@ class StockWorker(SimpleWorker):
     death_penalty_class = Penalty
 
 
+def test_on_a_loop_of_its_own_a_job_has_its_own(sync: Redis, stock: Queue) -> None:
+    on_its_own = [stock.enqueue("chores.shop_on_a_loop_of_its_own") for _ in range(2)]
+    shared = [stock.enqueue("chores.shop") for _ in range(2)]
+    with at_work(make_worker(sync)):
+        assert {ended(job) for job in on_its_own + shared} == {"finished"}
+        assert (len(chores.opened), len(chores.closed)) == (3, 2)
+
+
 def test_a_stock_worker_opens_it_for_each_job(sync: Redis, stock: Queue) -> None:
     jobs = [stock.enqueue("chores.shop") for _ in range(2)]
     StockWorker([stock], connection=sync).work(burst=True, logging_level="CRITICAL")

@@ -49,6 +49,26 @@ def test_a_lane_has_slots_of_its_own(sync: Redis, stock: Queue, other: Queue) ->
         until(lambda: len(chores.noted) == 18)
 
 
+def test_a_queue_that_is_named_twice_has_no_more_slots(sync: Redis, stock: Queue) -> None:
+    enqueue_many(stock, "chores.hold", 9)
+    with at_work(make_worker(sync, "chores", "chores", given=slots(2))):
+        until(lambda: chores.room.inside == 2)
+        chores.release()
+        until(lambda: len(chores.noted) == 9)
+    assert chores.room.most == 2
+
+
+def test_a_queue_may_have_any_name(sync: Redis) -> None:
+    odd = Queue("ünï: {code} x", connection=sync)
+    with at_work(make_worker(sync, odd.name)):
+        assert ended(odd.enqueue("chores.anote", 1)) == "finished"
+        held = odd.enqueue("chores.hold")
+        until(lambda: chores.room.inside == 1)
+        held.cancel()
+        until(lambda: chores.room.inside == 0)
+    assert (odd.started_job_registry.count, sync.zcard("mediaq:leases")) == (0, 0)
+
+
 def test_a_freed_slot_is_used_though_the_others_are_held(sync: Redis, stock: Queue) -> None:
     enqueue_many(stock, "chores.hold", 3)
     enqueue_many(stock, "chores.anote", 20)

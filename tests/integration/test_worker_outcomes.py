@@ -67,15 +67,18 @@ def test_a_result_longer_than_redis_takes_fails_its_job_only(
     assert "ResultTooLong: the job returned 1398" in error_of(job)
 
 
-def test_an_end_that_redis_refuses_holds_up_no_other(sync: Redis, stock: Queue) -> None:
+def test_an_end_that_redis_refuses_fails_its_job_only(sync: Redis, stock: Queue) -> None:
     jobs = enqueue_many(stock, "chores.hold", 9)
     sync.set(f"rq:results:{jobs[4].id}", "not a stream")
     with at_work(make_worker(sync)):
         until(lambda: chores.room.inside == 9)
         chores.release()
         until(lambda: stock.finished_job_registry.count == 8)
+        assert ended(jobs[4]) == "failed"
         assert ended(stock.enqueue("chores.anote", "next")) == "finished"
-    assert stock.started_job_registry.count == 0
+    assert FailedJobRegistry(queue=stock).get_job_ids() == [jobs[4].id]
+    assert b"WRONGTYPE" in (sync.hget(jobs[4].key, "exc_info") or b"")
+    assert (stock.started_job_registry.count, outcomes(sync)) == (0, {"finished": 9, "failed": 1})
 
 
 def test_a_job_that_spoils_its_own_description_fails(sync: Redis, stock: Queue) -> None:

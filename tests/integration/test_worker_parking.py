@@ -123,7 +123,33 @@ def test_a_job_stopped_while_it_comes_back_gives_way(sync: Redis, stock: Queue) 
         chores.annexe.open()
         assert ended(second) == "finished"
         assert ended(stock.enqueue("chores.anote", "last")) == "finished"
-    assert chores.noted == ["held", "second", "last"]
+        assert chores.noted == ["held", "second", "last"]
+        chores.annexe.close()
+        enqueue_many(stock, "chores.hold_in_annexe", 3)
+        until(lambda: chores.annexe.inside == 1)
+        assert stock.count == 2
+
+
+def test_a_parked_job_is_stopped_at_once_though_no_slot_is_free(sync: Redis, stock: Queue) -> None:
+    parked = stock.enqueue("chores.park")
+    with at_work(make_worker(sync, given=slots(1))):
+        until(lambda: chores.room.inside == 1)
+        stock.enqueue("chores.hold_in_annexe", "held")
+        until(lambda: chores.annexe.inside == 1)
+        send_stop_job_command(sync, parked.id)
+        assert ended(parked, seconds=0.5) == "stopped"
+        enqueue_many(stock, "chores.hold_in_annexe", 3)
+        assert (chores.annexe.most, stock.count) == (1, 3)
+
+
+def test_on_a_loop_of_its_own_a_job_keeps_its_slot(sync: Redis, stock: Queue) -> None:
+    waits = stock.enqueue("chores.park_on_a_loop_of_its_own")
+    following = stock.enqueue("chores.anote", "following")
+    with at_work(make_worker(sync, given=slots(1))):
+        until(lambda: chores.room.inside == 1)
+        assert status_of(following) == "queued"
+        chores.release()
+        assert [ended(job) for job in (waits, following)] == ["finished", "finished"]
 
 
 def test_of_nested_waits_the_outer_one_holds(sync: Redis, stock: Queue) -> None:

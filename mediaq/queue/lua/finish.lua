@@ -10,7 +10,7 @@
 --       is); 1 where it waited for other jobs; met, failed or empty: what it is to those that wait for it; finished
 --       jobs of the queue that stay (or empty); seconds the result stays (negative: for ever; empty: as it is);
 --       how many items the hash gets, the items; how many items the result has, the items
--- Returns: for each execution ended, gone, canceled or lost
+-- Returns: for each execution ended, gone, canceled, lost or why Redis refused its end
 local leases, worker, held, queues = unpack(KEYS)
 local rq, ours, now, written = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local call = redis.call
@@ -21,6 +21,8 @@ local NAMES = {'id', 'execution', 'queue', 'outcome', 'tally', 'worked', 'regist
 local MOST_EVICTED = 3
 -- A stream's node takes 4,096 bytes at once at the server's default settings; a copy takes what it needs.
 local WORTH_PACKING = 3000
+-- RQ: DEFAULT_FAILURE_TTL
+local FAILURE_STAYS = 31536000
 
 local at = 4
 local function next_items()
@@ -168,6 +170,21 @@ local function finish(this)
     return 'ended'
 end
 
+-- An end that Redis refuses, for one of its job's keys is of another type, must not take the others with it.
+local function finish_safely(this)
+    local sound, what = pcall(finish, this)
+    if sound then
+        return what
+    end
+    local why = 'Redis refused how this job ended: ' .. (type(what) == 'table' and what.err or what)
+    -- The stream of results may be what is of another type; RQ reads a reason here as well.
+    redis.pcall('HSET', this.job, 'status', 'failed', 'ended_at', written, 'exc_info', why)
+    add(rq .. ':failed:' .. this.queue, math.floor(now) + FAILURE_STAYS, this.id)
+    this.outcome, this.tally = 'failed', 'failed'
+    count(this)
+    return why
+end
+
 local batch, answer = {}, {}
 while at < #ARGV do
     batch[#batch + 1] = next_end()
@@ -176,7 +193,7 @@ if #batch > 0 then
     remove_traces(batch)
 end
 for index, this in ipairs(batch) do
-    answer[index] = finish(this)
+    answer[index] = finish_safely(this)
 end
 write_registers(#batch)
 

@@ -12,15 +12,19 @@ from proof.stage import Stage, StuckError
 NAP = 300.0
 WITHIN = 30.0
 DEATHS = 3
+# Seconds until a worker has been on good terms with Redis for a lease: before, it takes nobody for dead.
+SETTLED = 20
 
 
 def free_stuck(stage: Stage) -> list[Check]:
     """Leave jobs where a stock worker leaves one that it took and did not live to start."""
-    jobs = stage.enqueue_naps("one", 0.1, 10)
-    for _ in jobs:
-        stage.redis.blmove(keys.queue("one"), keys.intermediate("one"), 1)
-    with stage.working({"one": 10}):
-        # A worker takes nobody for dead before it is on good terms with Redis.
+    with stage.working({"one": 10}) as worker:
+        time.sleep(SETTLED)
+        worker.freeze()
+        jobs = stage.enqueue_naps("one", 0.1, 10)
+        for _ in jobs:
+            stage.redis.blmove(keys.queue("one"), keys.intermediate("one"), 1)
+        worker.thaw()
         since = time.time()
         stage.wait_for_ends(jobs, 60)
         started = stage.diary.started_after(since)
@@ -36,7 +40,7 @@ def free_stuck(stage: Stage) -> list[Check]:
 def kill_stock(stage: Stage) -> list[Check]:
     """Kill stock workers in the middle of two jobs, with retries and without; RQ's times are cut short."""
     with stage.working({"other": 1}), stage.working({"other": 1}):
-        time.sleep(20)
+        time.sleep(SETTLED)
         [without] = stage.enqueue("one", "nap_in_thread", NAP)
         checks = [_die_until_poison(stage, without, "without retries", None)]
         [having] = stage.enqueue("one", "nap_in_thread", NAP, retry=Retry(2))
@@ -54,7 +58,7 @@ def run_on(stage: Stage) -> list[Check]:
         worker.kill()
     release.touch()
     with stage.working({"one": 1}):
-        time.sleep(20)
+        time.sleep(SETTLED)
         before = stage.fields(job)["status"]
         _expire(stage)
         took = stage.wait_for_ends([job], 30)
