@@ -34,18 +34,16 @@ async def perform(run: Run, worker: AsyncWorker) -> End | None:
     try:
         value = await _call(run, worker)
         run.end()
+        if run.reason is Reason.STOPPED:
+            # It was told to stop, and returned all the same.
+            return await conclude(run, worker, asyncio.CancelledError())
         if isinstance(value, Retry):
             return ends.returned_retry(run, value)
         if run.text("success_callback_name"):
             _show(run, JobStatus.FINISHED)
             await _call_back(run, worker, "success", value)
-    except BaseException as error:  # noqa: BLE001 - whatever a job raises is its outcome
-        return await conclude(run, worker, error)
-    if run.reason is Reason.STOPPED:
-        return await conclude(run, worker, asyncio.CancelledError())
-    try:
         return ends.finished(run, value, keep=worker.options.keep_finished.get(run.lane.queue))
-    except ends.ResultTooLong as error:
+    except BaseException as error:  # noqa: BLE001 - whatever a job raises is its outcome
         return await conclude(run, worker, error)
 
 

@@ -303,9 +303,11 @@ async def open_shop(name: str) -> AsyncIterator[list[str]]:
         raise failing.pop()
     try:
         yield [name]
-    finally:
         await asyncio.sleep(0)
         closed.append(name)
+    except BaseException:
+        closed.append(f"{name}, cut short")
+        raise
 
 
 async def shop(name: str = "corner") -> int:

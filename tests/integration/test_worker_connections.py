@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from cuttable import pump
 from redis import Redis, SSLConnection
+from redis.asyncio import Redis as AsyncRedis
 from redis.asyncio.sentinel import SentinelManagedSSLConnection
 from redis.sentinel import Sentinel
 from rq import Queue
@@ -28,6 +29,7 @@ from worker_kit import NAME, at_work, ended, make_worker, until
 
 from mediaq.embedded import ports
 from mediaq.queue.clients import open_async, open_impatient
+from mediaq.queue.wire import Wire
 
 pytest_plugins = ["queue_fixtures", "worker_fixtures"]
 
@@ -175,6 +177,27 @@ def write_certificate(folder: Path) -> tuple[Path, Path]:
         )
     )
     return folder / "cert.pem", folder / "key.pem"
+
+
+async def test_a_connection_that_is_given_up_half_way_is_closed() -> None:
+    accepted, closed = asyncio.Event(), asyncio.Event()
+
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        accepted.set()
+        while await reader.read(1000):
+            pass
+        closed.set()
+        writer.close()
+
+    server = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server, AsyncRedis(port=port) as redis:
+        connecting = asyncio.create_task(Wire(redis).connect())
+        await accepted.wait()
+        connecting.cancel()
+        async with asyncio.timeout(5):
+            await closed.wait()
+            await asyncio.wait({connecting})
 
 
 @contextmanager

@@ -58,7 +58,7 @@ def test_a_queue_that_is_named_twice_has_no_more_slots(sync: Redis, stock: Queue
     assert chores.room.most == 2
 
 
-def test_a_queue_may_have_any_name(sync: Redis) -> None:
+def test_a_queue_may_have_any_name(sync: Redis, stock: Queue) -> None:
     odd = Queue("ünï: {code} x", connection=sync)
     with at_work(make_worker(sync, odd.name)):
         assert ended(odd.enqueue("chores.anote", 1)) == "finished"
@@ -66,7 +66,7 @@ def test_a_queue_may_have_any_name(sync: Redis) -> None:
         until(lambda: chores.room.inside == 1)
         held.cancel()
         until(lambda: chores.room.inside == 0)
-    assert (odd.started_job_registry.count, sync.zcard("mediaq:leases")) == (0, 0)
+    assert (stock.count, odd.started_job_registry.count, sync.zcard("mediaq:leases")) == (0, 0, 0)
 
 
 def test_a_freed_slot_is_used_though_the_others_are_held(sync: Redis, stock: Queue) -> None:

@@ -104,6 +104,12 @@ def test_odd_fields_stall_nothing(sync: Redis, stock: Queue, what: str, function
     assert status(sync, "spoilt") in ("finished", "failed", "scheduled", "queued", None)
 
 
+def test_a_number_beyond_measure_is_as_much_as_redis_takes(sync: Redis, stock: Queue) -> None:
+    run_between_sound_ones(sync, stock, {"data": DATA, "result_ttl": "9" * 40, "timeout": "9" * 40})
+    assert status(sync, "spoilt") == "finished"
+    assert sync.ttl("rq:job:spoilt") > 10**9
+
+
 def test_a_job_without_data_is_let_go(sync: Redis, stock: Queue) -> None:
     run_between_sound_ones(sync, stock, {"description": "nothing to call"})
 

@@ -1,6 +1,7 @@
 """What RQ's own tools show of a worker that runs many jobs at once, and what they make it do."""
 
 import os
+from typing import Any
 
 import chores
 from redis import Redis
@@ -161,6 +162,22 @@ def test_a_paused_queue_starts_nothing_and_the_others_go_on(sync: Redis, stock: 
         assert {status_of(job) for job in paused} == {"queued"}
         sync.srem("mediaq:paused", NAME)
         assert {ended(job, seconds=2) for job in paused} == {"finished"}
+
+
+def test_a_paused_queue_is_looked_at_now_and_then(sync: Redis, stock: Queue) -> None:
+    sync.sadd("mediaq:paused", NAME)
+    stock.enqueue("chores.anote", 1)
+    other = Queue("other", connection=sync)
+    with at_work(make_worker(sync, NAME, "other", given=options(beat=60, lease=200))):
+        assert ended(other.enqueue("chores.anote", 2)) == "finished"
+        before = calls_of_scripts(sync)
+        assert ended(other.enqueue("chores.rest", seconds=0.5)) == "finished"
+        assert calls_of_scripts(sync) - before < 20
+
+
+def calls_of_scripts(redis: Redis) -> int:
+    statistics: Any = redis.info("commandstats")
+    return int(statistics["cmdstat_evalsha"]["calls"])
 
 
 def test_a_queue_paused_while_its_jobs_run_starts_no_more(sync: Redis, stock: Queue) -> None:

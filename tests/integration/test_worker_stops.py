@@ -1,14 +1,16 @@
 """Jobs that are stopped, cancelled or deleted while they run, by any client of RQ."""
 
+import gc
 import statistics
 import time
+from typing import Any
 
 import chores
 import pytest
 from redis import Redis
 from rq import Callback, Queue, Retry, Worker
 from rq.command import send_command, send_shutdown_command, send_stop_execution_command, send_stop_job_command
-from rq.job import Job
+from rq.job import Job, JobStatus
 from rq.registry import FailedJobRegistry
 from worker_kit import (
     Working,
@@ -17,6 +19,7 @@ from worker_kit import (
     enqueue_many,
     error_of,
     make_worker,
+    options,
     outcomes,
     slots,
     status_of,
@@ -53,7 +56,10 @@ def test_a_coroutine_is_stopped_within_a_tenth_of_a_second(sync: Redis, stock: Q
     jobs = enqueue_many(stock, "chores.hold", 9)
     with at_work(make_worker(sync)):
         inside(9)
-        assert statistics.median(map(stop, jobs)) < 0.1
+        took = [stop(jobs[0])]
+        assert {status_of(job) for job in jobs[1:]} == {"started"}
+        took += map(stop, jobs[1:])
+        assert statistics.median(took) < 0.1
         inside(0)
     assert "stopped by user" in error_of(jobs[0])
     assert (chores.noted, outcomes(sync)) == ([], {"stopped": 9})
@@ -109,6 +115,17 @@ def test_a_job_that_turns_its_stop_into_an_error_is_stopped_all_the_same(sync: R
     assert (chores.noted, outcomes(sync)) == ([], {"stopped": 1})
 
 
+def test_what_a_stopped_job_returns_all_the_same_is_dropped(sync: Redis, stock: Queue) -> None:
+    job = stock.enqueue("chores.swallow_once", on_success=Callback("chores.on_success"))
+    with at_work(make_worker(sync)):
+        inside(1)
+        send_stop_job_command(sync, job.id)
+        until(lambda: chores.noted == ["swallowed"])
+        chores.release()
+        assert ended(job) == "stopped"
+    assert (job.return_value(), chores.noted) == (None, ["swallowed"])
+
+
 def test_a_job_that_does_not_end_is_reported_and_keeps_its_slot(
     sync: Redis, stock: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -155,6 +172,49 @@ def test_a_job_deleted_while_it_runs_goes_on_and_leaves_nothing(
     assert (traces(sync, job.id), outcomes(sync), stock.count) == ([], {}, 0)
 
 
+def test_a_job_that_redis_forgets_while_it_runs_is_not_brought_back(sync: Redis, stock: Queue) -> None:
+    job = stock.enqueue("chores.hold", "done")
+    with at_work(make_worker(sync)):
+        inside(1)
+        sync.delete(job.key)
+        beats(sync, 2)
+        assert not sync.exists(job.key)
+        chores.release()
+        until(lambda: chores.noted == ["done"])
+    assert traces(sync, job.id) == []
+
+
+# Seldom beats: what is done to a running job goes unnoticed until its end.
+UNAWARE = options(beat=60, lease=200)
+
+
+def test_a_job_deleted_just_before_it_ends_leaves_nothing(sync: Redis, stock: Queue) -> None:
+    jobs = enqueue_many(stock, "chores.hold", 10)
+    with at_work(make_worker(sync, given=UNAWARE)):
+        inside(10)
+        for job in jobs[:5]:
+            job.delete()
+        sync.delete(*(job.key for job in jobs[5:]))
+        chores.release()
+        inside(0)
+    assert [traces(sync, job.id) for job in jobs] == [[]] * 10
+
+
+def test_a_job_cancelled_just_before_it_ends_is_cancelled(sync: Redis, stock: Queue) -> None:
+    jobs = enqueue_many(stock, "chores.hold", 5)
+    with at_work(make_worker(sync, given=UNAWARE)):
+        inside(5)
+        for job in jobs[:3]:
+            job.cancel()
+        for job in jobs[3:]:
+            job.set_status(JobStatus.CANCELED)
+        chores.release()
+        inside(0)
+    assert {status_of(job) for job in jobs} == {"canceled"}
+    assert [traces(sync, job.id) for job in jobs] == [[job.key] for job in jobs]
+    assert (stock.finished_job_registry.count, outcomes(sync)) == (0, {})
+
+
 def test_a_job_cancelled_before_it_starts_does_not_start(sync: Redis, stock: Queue) -> None:
     first, second = enqueue_many(stock, "chores.anote", 2)
     first.cancel()
@@ -176,6 +236,22 @@ def test_commands_that_make_no_sense_do_not_deafen_the_worker(sync: Redis, stock
         send_command(sync, worker.name, "stop-execution", job_id=job.id, execution_id="another")
         assert status_of(job) == "started"
         stop(job)
+
+
+def test_workers_that_are_stopped_at_once_leave_nothing_open(sync: Redis, stock: Queue) -> None:
+    before = count_clients(sync)
+    for turn in range(15):
+        with at_work(make_worker(sync)):
+            time.sleep(turn / 1000)
+    # What was left open warns when it is collected, and a warning is an error.
+    gc.collect()
+    until(lambda: count_clients(sync) <= before)
+    assert stock.count == 0
+
+
+def count_clients(redis: Redis) -> int:
+    clients: Any = redis.client_list()
+    return len(clients)
 
 
 def test_the_shutdown_command_stops_the_worker(sync: Redis, stock: Queue) -> None:
