@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, contextmanager
 from threading import Thread
 from typing import Any
 
+from loguru import logger
 from redis import Redis
 from redis.exceptions import RedisError
 
@@ -78,7 +79,14 @@ def working(settings: Settings) -> Iterator[None]:
         worker = AsyncWorker(settings.queues.names(), connection=redis, options=options)
     except RedisError as error:
         raise MediaqError(f"Redis cannot be used: {error}") from error
-    thread = Thread(target=worker.work, name="worker", daemon=True)
+
+    def work() -> None:
+        try:
+            worker.work()
+        except Exception:  # noqa: BLE001 - a thread that ends unheard would leave a service without a worker
+            logger.exception("the worker beside the service has ended; no jobs are run")
+
+    thread = Thread(target=work, name="worker", daemon=True)
     thread.start()
     try:
         yield

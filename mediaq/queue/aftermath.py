@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from rq.exceptions import AbandonedJobError, NoSuchJobError
+from rq.exceptions import AbandonedJobError
 from rq.job import Job, JobStatus
 from rq.rate_limit import RateLimitRegistry
 
@@ -26,15 +26,16 @@ def settle(worker: AsyncWorker, run: Run, end: End) -> None:
 def settle_poisoned(worker: AsyncWorker, job_ids: list[str]) -> None:
     """Does what follows the failure of jobs that too many workers died over."""
     for job_id in job_ids:
+        worker.log.error("Worker %s: job %s failed: too many workers died over it", worker.name, job_id)
         try:
             job = Job.fetch(job_id, connection=worker.connection, serializer=worker.serializer)
-        except NoSuchJobError:
-            continue
-        worker.log.error("Worker %s: job %s failed: too many workers died over it", worker.name, job_id)
-        _call_back(worker, job)
-        send_webhooks(worker, job, JobStatus.FAILED, None)
-        if job.has_rate_limit:
-            RateLimitRegistry.from_job(job).release_and_enqueue(job_id)
+            _call_back(worker, job)
+            send_webhooks(worker, job, JobStatus.FAILED, None)
+            if job.has_rate_limit:
+                RateLimitRegistry.from_job(job).release_and_enqueue(job_id)
+        except Exception:
+            # The others have callbacks, too.
+            worker.log.exception("Worker %s: what follows the failure of job %s failed", worker.name, job_id)
 
 
 def send_webhooks(worker: AsyncWorker, job: Job, status: JobStatus, error: str | None) -> None:

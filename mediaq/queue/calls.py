@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 from redis.asyncio import Redis
-from redis.exceptions import OutOfMemoryError, ReadOnlyError, ResponseError
+from redis.exceptions import ResponseError
 
 from mediaq.queue import keys
 from mediaq.queue.dates import written
@@ -35,6 +35,7 @@ class Claimed:
         lane: The lane.
         asked: How many jobs it could take.
         paused: Whether its queue is paused.
+        broken: Whether a key of its queue is of another type than RQ's.
         more: Whether it left ids in the queue, for it had passed over too many that lead nowhere.
         jobs: (job id, execution, hash) of each job.
     """
@@ -42,6 +43,7 @@ class Claimed:
     lane: Lane
     asked: int
     paused: bool
+    broken: bool
     more: bool
     jobs: list[tuple[str, str, dict[bytes, bytes]]]
 
@@ -55,7 +57,8 @@ class Calls:
     """
 
     def __init__(self, worker: AsyncWorker, redis: Redis) -> None:
-        self.wire = Wire(redis)
+        # A connection that has gone silent is given up in time for the leases: what was said can be repeated.
+        self.wire = Wire(redis, timeout=worker.options.lease)
         self._worker = worker
         self._claim = read_script("claim")
         self._finish = read_script("admit", "dependents", "evict", "finish")
@@ -113,7 +116,9 @@ def read_claims(asks: Sequence[Ask], answer: list[Any]) -> list[Claimed] | None:
 def _read(ask: Ask, claim: list[Any]) -> Claimed:
     state, *jobs = claim
     found = [(job.decode(), mark.decode(), _pair(flat)) for job, mark, flat in jobs]
-    return Claimed(*ask, paused=state == b"paused", more=state == b"more", jobs=found)
+    return Claimed(
+        *ask, paused=state == b"paused", broken=state == b"broken", more=state == b"more", jobs=found
+    )
 
 
 def _pair(flat: list[bytes]) -> dict[bytes, bytes]:
@@ -122,5 +127,5 @@ def _pair(flat: list[bytes]) -> dict[bytes, bytes]:
 
 
 def is_our_fault(error: ResponseError) -> bool:
-    """Tells a script that failed from a server that takes no writes for now."""
-    return "user_script" in str(error) and not isinstance(error, OutOfMemoryError | ReadOnlyError)
+    """Tells a script that failed from a server that takes no writes for now, such as one that is full."""
+    return str(error).startswith(("WRONGTYPE", "ERR ", "user_script"))

@@ -17,11 +17,12 @@ from rq.connections import get_connection_kwargs
 _OWN = ("retry", "retry_on_error", "retry_on_timeout", "parser_class", "connection_pool", "driver_info")
 
 
-def open_async(connection: Redis) -> aio.Redis:
-    """Returns an asyncio client for the same server and database; its commands wait for as long as they take.
+def open_async(connection: Redis, timeout: float) -> aio.Redis:
+    """Returns an asyncio client for the same server and database, which repeats no command.
 
     Args:
         connection: A client of redis-py, of a TCP or Unix socket, with TLS, or of a Sentinel's master.
+        timeout: Seconds a command may take.
     """
     pool = connection.connection_pool
     settings = _settings(connection)
@@ -32,7 +33,7 @@ def open_async(connection: Redis) -> aio.Redis:
         kind = aio.UnixDomainSocketConnection
     elif issubclass(pool.connection_class, SSLConnection):
         kind = aio.SSLConnection
-    settings |= {"socket_timeout": None, "retry": AsyncRetry(NoBackoff(), 0)}
+    settings |= {"socket_timeout": timeout, "retry": AsyncRetry(NoBackoff(), 0)}
     return aio.Redis.from_pool(aio.ConnectionPool(connection_class=kind, **settings))
 
 

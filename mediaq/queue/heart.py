@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from redis import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 from rq.defaults import DEFAULT_FAILURE_TTL
 
 from mediaq.queue import keys
@@ -58,6 +58,7 @@ class Heart:
         self._thread = threading.Thread(target=self._run, daemon=True, name="mediaq-heart")
         # When the unbroken row of beats began; none is unbroken yet.
         self._steady_since: float | None = None
+        self._last_beat = 0.0
         self._next_beat = 0.0
         self._watch = Watch(worker, loop, self._loop_thread)
 
@@ -88,6 +89,8 @@ class Heart:
             if self._is_steady() and self.reap():
                 # There are more than one look takes: the next is due now.
                 self._next_beat = time.monotonic()
+        except ResponseError as error:
+            self._worker.log.error("Worker %s: Redis refused: %s", self._worker.name, error)  # noqa: TRY400
         except (RedisError, OSError) as error:
             self._steady_since = None
             self._worker.log.warning("Worker %s: no heartbeat: %s", self._worker.name, error)
@@ -96,11 +99,14 @@ class Heart:
     def _is_steady(self) -> bool:
         """Whether this worker has reached Redis for as long as a lease lasts.
 
-        Redis may have been away for everybody: those who come back get the time to renew their leases first.
+        Redis may have been away for everybody, or all have slept, as the machines of a laptop or a paused
+        host do: those who come back get the time to renew their leases first.
         """
         now = time.monotonic()
-        if self._steady_since is None:
+        slept = now - self._last_beat > 2 * (self._worker.options.beat + WATCH_EVERY)
+        if self._steady_since is None or slept:
             self._steady_since = now
+        self._last_beat = now
         return now - self._steady_since >= self._worker.options.lease
 
     def beat(self) -> None:
@@ -112,7 +118,8 @@ class Heart:
             keys=[keys.LEASES, keys.worker(worker.name), keys.worker_executions(worker.name)],
             args=[
                 *(keys.RQ, now.timestamp(), written(now), worker.options.lease),
-                *(worker.job_monitoring_interval, worker.hash_ttl),
+                *(worker.job_monitoring_interval, worker.hash_ttl, worker.name),
+                *(part for run in worker.running() for part in run.identity),
             ],
         )
         if not registered:

@@ -37,6 +37,10 @@ MOST_ENDS = 100
 MOST_CLAIMED = 500
 # Seconds between two looks at a queue that is paused, at a suspension, or at a Redis that takes no writes.
 POLL = 1.0
+# Seconds between two looks at whether a worker has been idle for as long as it may, at least.
+IDLE_LOOK = 0.1
+# Seconds between two cancellations of what is still under way at the end.
+CANCEL_EVERY = 0.2
 # Seconds between two tries to reach Redis, at first and at most.
 RECONNECT = (0.05, 2.0)
 REFUSED = "Redis refused to take how this job ended; the worker's log tells more"
@@ -96,6 +100,7 @@ class WorkLoop:
         self._last_active = time.monotonic()
         self._tasks: set[asyncio.Future[Any]] = set()
         self._stirred = False
+        self._idle_timer: asyncio.TimerHandle | None = None
         self._context = copy_context()
         self._over = asyncio.Event()
         self._following: set[asyncio.Future[Any]] = set()
@@ -108,10 +113,7 @@ class WorkLoop:
         try:
             await self._over.wait()
         finally:
-            left = [*listeners, *self._tasks]
-            for task in left:
-                task.cancel()
-            await asyncio.gather(*left, return_exceptions=True)
+            await _cancel({*listeners, *self._tasks})
             await self._calls.wire.close()
 
     def stop(self) -> None:
@@ -182,7 +184,7 @@ class WorkLoop:
         if self._stopping or self._budget == 0:
             return True
         if self._burst:
-            return not self._away and not any(lane.hungry for lane in self.lanes)
+            return not self._away and not any(lane.hungry and not lane.closed for lane in self.lanes)
         return self._max_idle is not None and time.monotonic() - self._last_active >= self._max_idle
 
     def _stir(self) -> None:
@@ -197,9 +199,13 @@ class WorkLoop:
         self._exchange_what_is_due()
         if self._is_done():
             self._over.set()
-        elif self._max_idle is not None and not self.runs:
-            idle = time.monotonic() - self._last_active
-            asyncio.get_running_loop().call_later(max(self._max_idle - idle, 0), self._stir)
+        elif self._max_idle is not None and self._idle_timer is None:
+            left = self._max_idle - (time.monotonic() - self._last_active)
+            self._idle_timer = asyncio.get_running_loop().call_later(max(left, IDLE_LOOK), self._look_idle)
+
+    def _look_idle(self) -> None:
+        self._idle_timer = None
+        self._stir()
 
     # Exchanges with Redis: each takes what has ended, and brings as many jobs as there are free slots.
 
@@ -215,10 +221,10 @@ class WorkLoop:
             for lane, most in asks:
                 lane.ask(most)
             exchange = Exchange(batch, asks, uuid4().hex[:TOKEN])
-            self._exchanges.add(exchange)
             # Both leave in one write.
             finishing = self._calls.finish([end for end, _ in batch]) if batch else None
             claiming = self._calls.claim(exchange.token, asks) if asks else None
+            self._exchanges.add(exchange)
             self.spawn(self._exchange(exchange, finishing, claiming))
 
     def _asks(self) -> list[Ask]:
@@ -229,7 +235,7 @@ class WorkLoop:
         asks: list[Ask] = []
         for lane in self._worker.order(self.lanes):
             most = min(lane.free, MOST_CLAIMED, left)
-            if lane.hungry and most > 0:
+            if lane.hungry and not lane.closed and most > 0:
                 asks.append((lane, most))
                 left -= most
         return asks
@@ -307,9 +313,12 @@ class WorkLoop:
         self._worker.log.error(
             "Worker %s: Redis refused the end of job %s: %s", self._worker.name, run.job_id, error
         )
-        if end.error != REFUSED:
-            refused = ends.failed(run, "failed", REFUSED)
-            await self._settle([(refused, run)], self._calls.finish([refused]))
+        if end.error == REFUSED:
+            # Tried again in a while, for as long as it takes.
+            self.ended.append((end, run))
+            raise error
+        refused = ends.failed(run, "failed", REFUSED)
+        await self._settle([(refused, run)], self._calls.finish([refused]))
 
     # Jobs.
 
@@ -323,7 +332,11 @@ class WorkLoop:
             for job_id, execution, fields in claim.jobs:
                 self._start_job(self.make_run(job_id, execution, fields, lane, now))
             lane.hungry = claim.more or len(claim.jobs) == claim.asked
-            if claim.paused:
+            if claim.broken:
+                self._worker.log.error(
+                    "Worker %s: queue %s has a key of another type than RQ's", self._worker.name, lane.queue
+                )
+            if claim.paused or claim.broken:
                 self._look_later([lane])
             elif not lane.hungry:
                 lane.idle.set()
@@ -396,13 +409,14 @@ class WorkLoop:
     def _look_later(self, lanes: Sequence[Lane]) -> None:
         """Looks at queues again in a while: a paused one has jobs, and waiting for work would not wait."""
         for lane in lanes:
-            lane.hungry = False
-        if not self._burst:
-            asyncio.get_running_loop().call_later(POLL, self._look_again, lanes)
+            if not lane.closed:
+                lane.closed = True
+                if not self._burst:
+                    asyncio.get_running_loop().call_later(POLL, self._look_again, [lane])
 
     def _look_again(self, lanes: Sequence[Lane]) -> None:
         for lane in lanes:
-            lane.hungry = True
+            lane.hungry, lane.closed = True, False
         self._stir()
 
     def _lose(self, error: Exception) -> None:
@@ -425,6 +439,14 @@ class WorkLoop:
                 await asyncio.sleep(wait * random.uniform(0.5, 1))  # noqa: S311
                 wait = min(wait * 2, longest)
         self._look_again(self.lanes)
+
+
+async def _cancel(tasks: set[asyncio.Future[Any]]) -> None:
+    while tasks:
+        for task in tasks:
+            task.cancel()
+        # More than once: before Python 3.12 a cancellation may get lost where it meets the end of a timeout.
+        _, tasks = await asyncio.wait(tasks, timeout=CANCEL_EVERY)
 
 
 def _make_lane(worker: AsyncWorker, queue: str, freed: Callable[[], None]) -> Lane:

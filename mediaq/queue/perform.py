@@ -29,10 +29,14 @@ async def perform(run: Run, worker: AsyncWorker) -> End | None:
     """Runs a job and its callbacks.
 
     Returns:
-        How it ended; None where another worker has taken it over, and nothing is to be written.
+        How it ended; None where nothing is to be written: another worker has taken it over, or this one has
+        gone on without it.
     """
     try:
         value = await _call(run, worker)
+        if run.given_up:
+            # Its end has been told, callbacks and all.
+            return None
         run.end()
         if run.reason is Reason.STOPPED:
             # It was told to stop, and returned all the same.
@@ -44,7 +48,7 @@ async def perform(run: Run, worker: AsyncWorker) -> End | None:
             await _call_back(run, worker, "success", value)
         return ends.finished(run, value, keep=worker.options.keep_finished.get(run.lane.queue))
     except BaseException as error:  # noqa: BLE001 - whatever a job raises is its outcome
-        return await conclude(run, worker, error)
+        return None if run.given_up else await conclude(run, worker, error)
 
 
 async def conclude(run: Run, worker: AsyncWorker, error: BaseException) -> End | None:
@@ -98,8 +102,10 @@ async def _resolve(worker: AsyncWorker, name: str) -> Callable[..., Any]:
 
 
 def _in_thread(run: Run, worker: AsyncWorker, act: Callable[[], Any]) -> asyncio.Future[Any]:
+    answer = worker.threads.run(act, ended=partial(worker.thread_ended, run))
+    # Not where no thread can be had.
     run.in_thread = True
-    return worker.threads.run(act, ended=partial(worker.thread_ended, run))
+    return answer
 
 
 async def _call_back(run: Run, worker: AsyncWorker, which: str, *args: Any) -> None:

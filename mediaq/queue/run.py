@@ -86,6 +86,8 @@ class Run:
         self.begun = False
         # Whether the job's own code is through: callbacks are not cut short.
         self.through = False
+        # Whether the worker has gone on without its coroutine, which does not end.
+        self.given_up = False
         self.reported = False
         # Whether its coroutine has ended, callbacks and all.
         self.over = False
@@ -94,7 +96,13 @@ class Run:
         self.abandon: Callable[[Run], None] | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._left = 0.0
+        self._given_back = 0.0
         self._parked = 0
+
+    @property
+    def identity(self) -> tuple[str, str, str, float]:
+        """What beat.lua takes for it: job, execution, queue, since when."""
+        return (self.job_id, self.execution, self.lane.queue, self.started_at.timestamp())
 
     @property
     def timeout(self) -> float:
@@ -163,8 +171,11 @@ class Run:
     def _expire(self) -> None:
         # While another job held the loop, this one could not use its time: it gets some back.
         late = 0.0 if self._deadline is None else asyncio.get_running_loop().time() - self._deadline.when()
-        if late > HELD:
-            self.start_clock(late)
+        # As much as its timeout in all, for it may be what holds the loop itself.
+        back = min(late, self.timeout - self._given_back)
+        if late > HELD and back > 0:
+            self._given_back += back
+            self.start_clock(back)
         else:
             self.interrupt(Reason.TIMED_OUT)
 
@@ -203,6 +214,7 @@ class Run:
             return
         if self.abandon is not None and (times == 0 or not self.begun):
             self.task.cancel()
+            self.given_up = True
             self.abandon(self)
             return
         self.task.cancel()

@@ -9,8 +9,6 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from redis.exceptions import RedisError
-
 from mediaq.queue import keys
 from mediaq.queue.clients import open_impatient
 from mediaq.queue.dates import written
@@ -47,6 +45,7 @@ class Shutdown:
         self._cold = False
         self._jobs: WorkLoop | None = None
         self._over = asyncio.Event()
+        self._timers: list[threading.Timer] = []
         # Whether the process ends with the worker.
         self.owns_process = False
 
@@ -105,17 +104,24 @@ class Shutdown:
     def _arm(self, seconds: float) -> None:
         timer = threading.Timer(seconds, self._end_process)
         timer.daemon = True
+        self._timers.append(timer)
         timer.start()
+
+    def disarm(self) -> None:
+        """Lets the process live: the worker has come to its end by itself."""
+        for timer in self._timers:
+            timer.cancel()
 
     def _end_process(self) -> None:
         """Hands the jobs back and ends the process; a job holds the event loop or the end of a thread."""
         worker = self._worker
-        worker.log.error("Worker %s: does not come to its end by itself, ends now", worker.name)
         try:
+            worker.log.error("Worker %s: does not come to its end by itself, ends now", worker.name)
             self._hand_back()
-        except (RedisError, OSError) as error:
-            worker.log.error("Worker %s: cannot hand its jobs back: %s", worker.name, error)  # noqa: TRY400
-        os._exit(1)
+        except Exception:
+            worker.log.exception("Worker %s: cannot hand its jobs back", worker.name)
+        finally:
+            os._exit(1)
 
     def _hand_back(self) -> None:
         worker = self._worker

@@ -62,14 +62,14 @@ class Threads:
     def _serve(self, inbox: SimpleQueue[_Errand | None]) -> None:
         while errand := inbox.get():
             outcome = _attempt(errand)
-            with self._lock:
-                self._idle.append(inbox)
             try:
                 errand.loop.call_soon_threadsafe(_report, errand, *outcome)
             except RuntimeError:
                 # The loop has closed: the worker is at its end.
                 return
             del errand, outcome
+            with self._lock:
+                self._idle.append(inbox)
 
 
 def _attempt(errand: _Errand) -> tuple[Any, BaseException | None]:

@@ -55,6 +55,7 @@ class AsyncWorker(BaseWorker):
         self.shutdown = Shutdown(self)
         self.jobs: WorkLoop | None = None
         self._orphans: Orphans | None = None
+        self._handlers: dict[signal.Signals, Any] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def work(
@@ -94,6 +95,10 @@ class AsyncWorker(BaseWorker):
         finally:
             self._loop = None
             self.threads.close()
+            self._restore_signal_handlers()
+            self.shutdown.disarm()
+            # For another run.
+            self.shutdown = Shutdown(self)
             self._leave()
 
     def _run(self, work: Coroutine[Any, Any, bool]) -> bool:
@@ -117,7 +122,7 @@ class AsyncWorker(BaseWorker):
         self, *, burst: bool, max_jobs: int | None, max_idle: float | None, schedule: bool
     ) -> bool:
         self._loop = asyncio.get_running_loop()
-        redis = open_async(self.connection)
+        redis = open_async(self.connection, self.options.lease)
         heart = Heart(self, open_impatient(self.connection, self.options.beat), self._loop)
         self.jobs = WorkLoop(self, redis, burst=burst, max_jobs=max_jobs, max_idle=max_idle)
         self._orphans = Orphans(self, self.jobs, redis)
@@ -185,8 +190,13 @@ class AsyncWorker(BaseWorker):
         # Signals reach the main thread only; elsewhere whoever started the worker stops it.
         if threading.current_thread() is threading.main_thread():
             self.shutdown.owns_process = True
-            signal.signal(signal.SIGINT, self.request_stop)
-            signal.signal(signal.SIGTERM, self.request_stop)
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._handlers[number] = signal.signal(number, self.request_stop)
+
+    def _restore_signal_handlers(self) -> None:
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        self._handlers.clear()
 
     def request_stop(self, signum: int | None = None, frame: Any = None) -> None:  # noqa: ARG002 - RQ's signature
         """Stops the worker: warm the first time, cold the second; may be called from any thread."""
@@ -229,6 +239,10 @@ class AsyncWorker(BaseWorker):
         """Takes note that a job's plain function is through."""
         if self.jobs is not None:
             self.jobs.thread_ended(run)
+
+    def running(self) -> list[Run]:
+        """Returns the executions that run now; may be called from any thread."""
+        return [] if self.jobs is None else list(self.jobs.runs.values())
 
     def compare(self, held: Held, sent: float) -> None:
         """Compares what Redis holds for this worker with what it runs."""

@@ -180,12 +180,11 @@ def write_certificate(folder: Path) -> tuple[Path, Path]:
 
 
 async def test_a_connection_that_is_given_up_half_way_is_closed() -> None:
-    accepted, closed = asyncio.Event(), asyncio.Event()
+    greeted, closed = asyncio.Event(), asyncio.Event()
 
     async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        accepted.set()
         while await reader.read(1000):
-            pass
+            greeted.set()
         closed.set()
         writer.close()
 
@@ -193,7 +192,7 @@ async def test_a_connection_that_is_given_up_half_way_is_closed() -> None:
     port = server.sockets[0].getsockname()[1]
     async with server, AsyncRedis(port=port) as redis:
         connecting = asyncio.create_task(Wire(redis).connect())
-        await accepted.wait()
+        await greeted.wait()
         connecting.cancel()
         async with asyncio.timeout(5):
             await closed.wait()
@@ -225,5 +224,5 @@ def test_by_sentinel(tmp_path: Path) -> None:
 
 def test_by_tls_where_sentinel_says_so() -> None:
     with watching(1) as sentinel, sentinel.master_for("ours", ssl=True) as redis:
-        assert open_async(redis).connection_pool.connection_class is SentinelManagedSSLConnection
+        assert open_async(redis, 5).connection_pool.connection_class is SentinelManagedSSLConnection
         assert issubclass(open_impatient(redis, 1).connection_pool.connection_class, SSLConnection)

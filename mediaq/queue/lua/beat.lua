@@ -2,7 +2,8 @@
 -- whose start it has not heard of yet. What was taken over stays taken over.
 -- KEYS: the leases, rq:worker:W, rq:worker:W:executions
 -- ARGV: RQ's prefix, now (epoch seconds), now (as RQ writes it), seconds of a lease, RQ's monitoring interval,
---       seconds the worker's hash stays
+--       seconds the worker's hash stays, worker, then for each execution it knows to run: job, execution, queue,
+--       since when (epoch seconds)
 -- Returns: 1 if the worker is registered, else 0; then for each execution {job, execution, queue, held or
 --          canceled}
 local leases, worker, held = unpack(KEYS)
@@ -46,11 +47,33 @@ local function renew(member, id, execution)
     return {id, execution, queue, fields[1] == 'canceled' and 'canceled' or 'held'}
 end
 
+-- Redis was away for longer than RQ's entries live; whose lease stands, nobody has taken over.
+local function revive(id, execution, queue, since)
+    local member = id .. ':' .. execution
+    if redis.call('EXISTS', rq .. ':execution:' .. member) == 1
+        or not redis.call('ZSCORE', leases, member .. ':' .. queue)
+        or redis.call('HGET', rq .. ':job:' .. id, 'status') ~= 'started' then
+        return
+    end
+    redis.call('HSET', rq .. ':execution:' .. member, 'id', execution, 'job_id', id, 'created_at', since,
+               'last_heartbeat', ARGV[2], 'worker_name', ARGV[7], 'queue', queue)
+    redis.call('ZADD', rq .. ':wip:' .. queue, math.floor(now), member)
+    redis.call('ZADD', rq .. ':executions:' .. id, math.floor(now), execution)
+    redis.call('SADD', held, member)
+end
+
+for at = 8, #ARGV, 4 do
+    revive(ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3])
+end
+
 local answer = {redis.call('EXISTS', worker)}
 for _, member in ipairs(redis.call('SMEMBERS', held)) do
     local id, execution = string.match(member, '^([^:]+):([^:]+)$')
-    if id then
-        answer[#answer + 1] = renew(member, id, execution)
+    local found = id and renew(member, id, execution)
+    if found then
+        answer[#answer + 1] = found
+    else
+        redis.call('SREM', held, member)
     end
 end
 if answer[1] == 1 then

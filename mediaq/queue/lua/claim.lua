@@ -5,7 +5,7 @@
 --       then for each lane rq:queue:Q, rq:wip:Q
 -- ARGV: RQ's prefix, worker, now (epoch seconds), now (as RQ writes it), seconds of a lease, a random token,
 --       RQ's monitoring interval, then for each lane its queue's name and how many jobs it takes at most
--- Returns: 1 if suspended, else 0; then for each lane {paused, more (where ids were left that lead nowhere) or
+-- Returns: 1 if suspended, else 0; then for each lane {paused, broken, more (where ids were left that lead nowhere) or
 --          empty, {id, execution, hash}, ...}
 local suspended, paused, leases, worker, held = unpack(KEYS)
 local rq, name, now, written, token = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[6]
@@ -117,6 +117,10 @@ end
 local function take(list, wip, queue, most)
     if call('SISMEMBER', paused, queue) == 1 then
         return {'paused'}
+    end
+    -- Before anything is taken: a key of another type must not take the other queues with it.
+    if type(redis.pcall('LLEN', list)) == 'table' or type(redis.pcall('ZCARD', wip)) == 'table' then
+        return {'broken'}
     end
     local jobs, passed_over = {''}, 0
     while #jobs <= most do

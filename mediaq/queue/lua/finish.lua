@@ -89,7 +89,8 @@ end
 
 local function register(this)
     add(rq .. ':' .. this.registry .. ':' .. this.queue, this.score, this.id)
-    if this.registry == 'finished' then
+    -- Where there is a limit; the passes of others that have one learn of the job from its hash.
+    if this.registry == 'finished' and this.keep ~= '' then
         add(ours .. ':ended:' .. this.queue, now, this.id)
         limits[this.queue] = tonumber(this.keep)
     end

@@ -92,9 +92,8 @@ end
 local dead = redis.call('ZRANGEBYSCORE', leases, '-inf', clock, 'LIMIT', 0, most)
 for _, member in ipairs(dead) do
     local id, execution, queue = string.match(member, '^([^:]+):([^:]+):(.*)$')
-    if id then
-        bury(id, execution, queue)
-    else
+    -- One whose keys are of another type than RQ's must not keep the others from being saved.
+    if not id or not pcall(bury, id, execution, queue) then
         redis.call('ZREM', leases, member)
     end
 end
@@ -141,7 +140,7 @@ end
 local prefix = rq .. ':queue:'
 for _, key in ipairs(redis.call('SMEMBERS', queues)) do
     local queue = string.sub(key, #prefix + 1)
-    bury_stock(queue)
-    free_stuck(queue)
+    pcall(bury_stock, queue)
+    pcall(free_stuck, queue)
 end
 return {again, poisoned, #dead == most and 1 or 0}
