@@ -193,6 +193,8 @@ async def test_a_connection_that_is_given_up_half_way_is_closed() -> None:
     async with server, AsyncRedis(port=port) as redis:
         connecting = asyncio.create_task(Wire(redis).connect())
         await greeted.wait()
+        # It has said all that it says, and waits for the answer.
+        await asyncio.sleep(0.05)
         connecting.cancel()
         async with asyncio.timeout(5):
             await closed.wait()
