@@ -142,7 +142,7 @@ class Unspeakable(Exception):
 
 class Secretive(Exception):
     @property
-    def __notes__(self) -> list[str]:
+    def __notes__(self) -> list[str]:  # type: ignore[override]
         raise RuntimeError("no notes")
 
 

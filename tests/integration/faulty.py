@@ -23,6 +23,8 @@ from mediaq.queue.options import Options
 # Who has started what, in that order, and whose jobs may go on; for workers in the test's own process.
 started: list[tuple[str, str]] = []
 released: set[str] = set()
+# Set when `end_before_hold` is at its end.
+over = asyncio.Event()
 
 
 def given(**changed: Any) -> Options:
@@ -94,6 +96,17 @@ async def hold_loop(seconds: float, rest: float = 0) -> None:
     """Holds the event loop, after a rest."""
     note_start()
     await asyncio.sleep(rest)
+    time.sleep(seconds)  # noqa: ASYNC251 - that is the fault
+
+
+async def end_before_hold() -> None:
+    """Ends in the turn of the loop before `hold_after_end` holds it."""
+    await asyncio.sleep(0.3)
+    over.set()
+
+
+async def hold_after_end(seconds: float) -> None:
+    await over.wait()
     time.sleep(seconds)  # noqa: ASYNC251 - that is the fault
 
 

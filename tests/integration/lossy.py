@@ -21,6 +21,8 @@ class Lossy(threading.Thread):
         self._words: dict[str, bytes] = {}
         self.port = 0
         self.lost = 0
+        # Seconds by which everything arrives later.
+        self.delay = 0.0
 
     def lose(self, which: str, word: bytes) -> None:
         """Cuts the connection instead of handing on the next command or answer that holds the word."""
@@ -64,5 +66,6 @@ class Lossy(threading.Thread):
                 del self._words[which]
                 self.lost += 1
                 break
+            await asyncio.sleep(self.delay)
             writer.write(piece)
         raise ConnectionResetError

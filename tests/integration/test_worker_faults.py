@@ -297,9 +297,11 @@ def test_a_start_that_its_worker_never_heard_of_is_taken_back(
 ) -> None:
     with behind(relay, sync, default_concurrency=1):
         relay.lose("answer", b"unheard of")
+        # So that a claim is under way nearly all the time.
+        relay.delay = 0.01
         jobs = [
             stock.enqueue("faulty.rest", 0, description="unheard of"),
-            *enqueue_many(stock, "chores.note", 1500),
+            *enqueue_many(stock, "chores.note", 150),
         ]
         assert finished(jobs[0])
         assert stock.count > 0, "also by a worker that is busy with others"
@@ -359,9 +361,9 @@ def test_a_second_signal_does_not_wait_for_the_grace_period(
 
 
 def test_a_process_ends_although_a_job_holds_its_loop(sync: Redis, stock: Queue, redis_url: str) -> None:
-    # One ends in the same turn of the loop in which the other begins to hold it.
-    done = stock.enqueue("faulty.rest", 0.5)
-    held = [stock.enqueue("faulty.hold_loop", 60, rest=0.5), stock.enqueue("faulty.wait_for_word")]
+    # The loop is held before it can tell how the first one ended.
+    done = stock.enqueue("faulty.end_before_hold")
+    held = [stock.enqueue("faulty.hold_after_end", 60), stock.enqueue("faulty.wait_for_word")]
     with victim(redis_url, NAME) as process:
         until(lambda: faulty.started_elsewhere(sync) == 1)
         time.sleep(0.6)

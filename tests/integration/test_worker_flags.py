@@ -6,7 +6,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import pytest
 from redis import Redis
 from rq import Queue, Worker
 from rq.job import Job
@@ -42,10 +41,11 @@ def test_max_jobs_is_exact(stock: Queue, shell: Shell) -> None:
 
 
 def test_max_idle_time_ends_the_worker(stock: Queue, shell: Shell) -> None:
-    job = stock.enqueue("chores.anote", 1)
+    """Not while a job runs that takes longer."""
+    job = stock.enqueue("chores.rest", seconds=1.2)
     began = time.monotonic()
     shell.worker("--max-idle-time", "1", NAME)
-    assert (status_of(job), time.monotonic() - began > 1) == ("finished", True)
+    assert (status_of(job), time.monotonic() - began > 2.2) == ("finished", True)
 
 
 def test_a_burst_moves_due_jobs_only_with_the_scheduler(sync: Redis, stock: Queue, shell: Shell) -> None:
@@ -80,11 +80,10 @@ def test_failures_are_not_kept_without_the_default_handler(stock: Queue, shell: 
     assert (status_of(job), job.results(), FailedJobRegistry(queue=stock).count) == ("failed", [], 0)
 
 
-@pytest.mark.parametrize("strategy", ["round_robin", "random"])
-def test_dequeue_strategies_serve_all_queues(sync: Redis, stock: Queue, shell: Shell, strategy: str) -> None:
+def test_dequeue_strategies_serve_all_queues(sync: Redis, stock: Queue, shell: Shell) -> None:
     other = Queue("other", connection=sync)
     jobs = enqueue_many(stock, "chores.anote", 5) + enqueue_many(other, "chores.anote", 5)
-    shell.worker("--burst", "--dequeue-strategy", strategy, NAME, "other", slots=1)
+    shell.worker("--burst", "--dequeue-strategy", "round_robin", NAME, "other", slots=1)
     assert {status_of(job) for job in jobs} == {"finished"}
 
 
@@ -92,19 +91,18 @@ def test_the_log_says_as_much_as_is_asked_for(shell: Shell) -> None:
     usual = shell.worker("--burst", NAME)
     assert "started with PID" in usual
     assert "registering birth" not in usual
-    assert "registering birth" in shell.worker("--burst", "--verbose", NAME)
     assert shell.worker("--burst", "--quiet", NAME) == ""
-    assert shell.worker("--burst", "--logging_level", "ERROR", NAME) == ""
     formatted = shell.worker(
-        "--burst", "--log-format", "<%(message)s> %(asctime)s", "--date-format", "day", NAME
+        "--burst", "--verbose", "--log-format", "<%(message)s> %(asctime)s", "--date-format", "day", NAME
     )
     assert "*** Listening on chores...> day" in formatted
+    assert "registering birth> day" in formatted
 
 
 def test_a_worker_that_is_asked_for_nothing_else_shows_what_goes_wrong(stock: Queue, shell: Shell) -> None:
     stock.enqueue("chores.afail", "no luck")
     stock.enqueue("os.system", "true")
-    said = shell.worker("--burst", "--disable-job-desc-logging", NAME)
+    said = shell.worker("--burst", "--logging_level", "ERROR", "--disable-job-desc-logging", NAME)
     assert "ValueError: no luck" in said
     assert "'os.system' is not among the worker's allowed functions" in said
 
@@ -167,10 +165,10 @@ def test_a_pool_in_burst_runs_all_there_is(stock: Queue, shell: Shell) -> None:
 
 
 def test_a_pool_shares_the_work_and_stops_together(sync: Redis, stock: Queue, shell: Shell) -> None:
-    with shell.start("rq", "worker-pool", "-w", "mediaq.AsyncWorker", "-n", "2", NAME) as process:
+    with shell.start("rq", "worker-pool", "-w", "mediaq.AsyncWorker", "-n", "2", NAME, slots=4) as process:
         until(lambda: len(Worker.all(queue=stock)) == 2, seconds=20)
-        jobs = [stock.enqueue("chores.rest", seconds=0.3) for _ in range(16)]
-        until(lambda: {worker.current_execution_count for worker in Worker.all(queue=stock)} <= {6, 8, 10})
+        jobs = [stock.enqueue("chores.rest", seconds=1) for _ in range(8)]
+        until(lambda: [worker.current_execution_count for worker in Worker.all(queue=stock)] == [4, 4])
         for job in jobs:
             assert ended(job) == "finished"
         assert len({Job.fetch(job.id, connection=sync).worker_name for job in jobs}) == 2

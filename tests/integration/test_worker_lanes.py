@@ -144,12 +144,6 @@ def test_burst_without_jobs_ran_nothing(sync: Redis) -> None:
     assert not burst(sync)
 
 
-def test_a_worker_without_jobs_ends_after_its_idle_time(sync: Redis, stock: Queue) -> None:
-    job = stock.enqueue("chores.rest", seconds=1.2)
-    assert work(make_worker(sync), max_idle_time=1)
-    assert status_of(job) == "finished"
-
-
 def test_by_default_the_first_queue_goes_first_where_there_is_no_room_for_all(
     sync: Redis, stock: Queue, other: Queue
 ) -> None:

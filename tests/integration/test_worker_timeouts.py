@@ -13,8 +13,10 @@ pytest_plugins = ["queue_fixtures", "worker_fixtures"]
 
 def test_a_coroutine_is_cut_short_and_may_clean_up(sync: Redis, stock: Queue) -> None:
     job = stock.enqueue("chores.clean_up", "tidy", job_timeout=1)
+    other = stock.enqueue("chores.hold", job_timeout=60)
     with at_work(make_worker(sync)):
         assert ended(job, seconds=1.5) == "failed"
+        assert status_of(other) == "started"
         assert chores.noted == ["tidy"]
         assert "JobTimeoutException: Task exceeded maximum timeout value (1 seconds)" in error_of(job)
         assert "in clean_up" in error_of(job), "where it was cut short is on record"
@@ -73,20 +75,11 @@ def test_a_job_that_catches_every_cancellation_is_reported_and_keeps_its_slot(
     assert (status_of(job), chores.noted) == ("failed", ["through", "following"])
 
 
-def test_other_jobs_go_on_while_one_is_cut_short(sync: Redis, stock: Queue) -> None:
-    short = stock.enqueue("chores.hold", job_timeout=1)
-    long = stock.enqueue("chores.hold", "long", job_timeout=60)
+def test_a_callback_has_a_timeout_of_its_own(sync: Redis, stock: Queue) -> None:
+    slow = Callback("chores.slow_callback", timeout=1)
+    good = stock.enqueue("chores.anote", "word", on_success=slow)
+    bad = stock.enqueue("chores.afail", "word", on_failure=slow)
     with at_work(make_worker(sync)):
-        assert ended(short) == "failed"
-        chores.release()
-        assert ended(long) == "finished"
-
-
-@pytest.mark.parametrize("which", ["success", "failure"])
-def test_a_callback_has_a_timeout_of_its_own(sync: Redis, stock: Queue, which: str) -> None:
-    function = "chores.anote" if which == "success" else "chores.afail"
-    given = {f"on_{which}": Callback("chores.slow_callback", timeout=1)}
-    job = stock.enqueue(function, "word", **given)
-    with at_work(make_worker(sync)):
-        assert ended(job, seconds=2) == "failed"
-    assert "JobTimeoutException: Task exceeded maximum timeout value (1 seconds)" in error_of(job)
+        for job in (good, bad):
+            assert ended(job, seconds=2) == "failed"
+            assert "JobTimeoutException: Task exceeded maximum timeout value (1 seconds)" in error_of(job)

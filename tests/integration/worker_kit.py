@@ -120,7 +120,7 @@ def until(found: Callable[[], T], seconds: float = 10) -> T:
     ends = time.monotonic() + seconds
     while not (what := found()):
         assert time.monotonic() < ends, f"not within {seconds} s"
-        time.sleep(0.003)
+        time.sleep(0.005)
     return what
 
 
@@ -218,7 +218,7 @@ class Shell:
             "RQ_REDIS_URL": self.redis_url,
             "RQ_DASHBOARD_REDIS_URL": self.redis_url,
             "MEDIAQ_WORKER__FUNCTIONS": '["chores.*"]',
-            "MEDIAQ_CONCURRENCY": f"other={slots}",
+            "MEDIAQ_CONCURRENCY": f"{NAME}={slots},other={slots}",
         }
 
 

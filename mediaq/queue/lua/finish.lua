@@ -97,11 +97,12 @@ local function register(this)
 end
 
 local function write_registers(ends)
+    -- The ends stand in the jobs' hashes: a list of them that is of another type must not undo them.
     for key, entries in pairs(registered) do
-        call('ZADD', key, unpack(entries))
+        redis.pcall('ZADD', key, unpack(entries))
     end
     for queue, keep in pairs(limits) do
-        evict(rq, ours, queue, keep, MOST_EVICTED * ends, now)
+        pcall(evict, rq, ours, queue, keep, MOST_EVICTED * ends, now)
     end
 end
 
@@ -200,7 +201,7 @@ write_registers(#batch)
 
 for key, counts in pairs(outcomes) do
     for outcome, jobs in pairs(counts) do
-        call('HINCRBY', key, outcome, jobs)
+        redis.pcall('HINCRBY', key, outcome, jobs)
     end
 end
 if call('EXISTS', worker) == 1 then

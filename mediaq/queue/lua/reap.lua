@@ -72,7 +72,7 @@ end
 
 local function survive(id, queue)
     local job = rq .. ':job:' .. id
-    redis.call('HINCRBY', ours .. ':outcomes:' .. queue, 'died', 1)
+    redis.pcall('HINCRBY', ours .. ':outcomes:' .. queue, 'died', 1)
     if redis.call('HINCRBY', job, 'mediaq_deaths', 1) > deaths_allowed then
         fail(id, job, queue)
     else

@@ -62,8 +62,7 @@ def stop_held(stage: Stage) -> list[Check]:
     release = stage.folder / "release"
     with stage.working(SLOTS) as worker:
         long = _enqueue_long(stage, release, times=8)
-        # It ends when the other begins to hold the loop, which then cannot report it.
-        [short] = stage.enqueue("one", "nap", 0.5)
+        [short] = stage.enqueue("one", "nap", 0.3)
         [holder] = stage.enqueue("one", "hold_by_sleep", held, 0.5)
         stage.wait(lambda: len(stage.diary.starts()) == 10, 30, "ten jobs run", worker)
         time.sleep(1)
