@@ -29,8 +29,8 @@ from mediaq.queue.run import Reason, Run, current_run
 if TYPE_CHECKING:
     from mediaq.queue.worker import AsyncWorker
 
-# Round trips under way at once. More would keep Redis and the loop busy side by side, and halve what each trip
-# carries: measured, that gains nothing.
+# Round trips under way at once. More would keep Redis and the loop busy side by side, and halve what each
+# trip carries: measured, that gains nothing.
 MOST_EXCHANGES = 1
 # Ends reported in one call at most, to keep Redis responsive.
 MOST_ENDS = 100
