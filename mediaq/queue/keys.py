@@ -126,6 +126,11 @@ def outcomes(name: str) -> str:
     return f"{OURS}:outcomes:{name}"
 
 
+def waiting(job_id: str, execution: str) -> str:
+    """Exists while an execution has not had its turn, and its worker's death does not count."""
+    return f"{OURS}:waiting:{job_id}:{execution}"
+
+
 def stuck(name: str) -> str:
     """The sorted set of ids in a stock worker's intermediate list, scored by when they were first seen."""
     return f"{OURS}:stuck:{name}"

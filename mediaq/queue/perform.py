@@ -33,7 +33,7 @@ async def perform(run: Run, worker: AsyncWorker) -> End | None:
         gone on without it.
     """
     try:
-        value = await _call(run, worker)
+        value = await _call_in_turn(run, worker)
         if run.given_up:
             # Its end has been told, callbacks and all.
             return None
@@ -78,6 +78,14 @@ async def conclude(run: Run, worker: AsyncWorker, error: BaseException) -> End |
             message = f"Task exceeded maximum timeout value ({run.timeout} seconds)"
             error = JobTimeoutException(message).with_traceback(error.__traceback__)
     return await _fail(run, worker, error)
+
+
+async def _call_in_turn(run: Run, worker: AsyncWorker) -> Any:
+    turns = worker.turns
+    if turns is None or not turns.must_wait(run):
+        return await _call(run, worker)
+    async with turns.take(run):
+        return await _call(run, worker)
 
 
 async def _call(run: Run, worker: AsyncWorker) -> Any:

@@ -29,6 +29,7 @@ from mediaq.queue.orphans import Orphans
 from mediaq.queue.payload import resolve_serializer
 from mediaq.queue.shutdown import Shutdown
 from mediaq.queue.threads import Threads
+from mediaq.queue.turns import Turns
 
 if TYPE_CHECKING:
     from mediaq.queue.ends import End
@@ -54,6 +55,7 @@ class AsyncWorker(BaseWorker):
         self.threads = Threads()
         self.shutdown = Shutdown(self)
         self.jobs: WorkLoop | None = None
+        self.turns: Turns | None = None
         self._orphans: Orphans | None = None
         self._handlers: dict[signal.Signals, Any] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -124,6 +126,7 @@ class AsyncWorker(BaseWorker):
         self._loop = asyncio.get_running_loop()
         redis = open_async(self.connection, self.options.lease)
         heart = Heart(self, open_impatient(self.connection, self.options.beat), self._loop)
+        self.turns = Turns(redis, self.options.deaths)
         self.jobs = WorkLoop(self, redis, burst=burst, max_jobs=max_jobs, max_idle=max_idle)
         self._orphans = Orphans(self, self.jobs, redis)
         heart.start()

@@ -174,6 +174,14 @@ def test_a_job_that_outlives_too_many_workers_fails_with_the_reason(sync: Redis,
     assert without_traces(sync)
 
 
+def test_a_job_does_not_fail_for_what_another_does_to_their_worker(sync: Redis, stock: Queue) -> None:
+    jobs = enqueue_many(stock, "chores.hold", 3)
+    with working(sync, "living", "elsewhere"), working(sync, "faint", told=FAINT):
+        until(lambda: "failed" in map(status_of, jobs))
+        # Three times they died together; then one after the other, each on its own account.
+        assert sorted(map(deaths, jobs)) == [3, 3, 4]
+
+
 # Stock workers that die.
 
 

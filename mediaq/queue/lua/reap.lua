@@ -1,5 +1,6 @@
 -- Guarantees: what a dead worker held runs again, at the front of its queue and without using up a retry, until a
--- job has outlived too many workers; then it fails with the reason. What a living worker holds is left alone.
+-- job has outlived too many workers; then it fails with the reason. One that waited for its turn has outlived
+-- nobody. What a living worker holds is left alone.
 -- Bounded: looks at ARGV[5] leases, and at as many entries of each queue.
 -- After admit.lua, dependents.lua.
 -- KEYS: the leases, rq:queues
@@ -82,9 +83,14 @@ end
 
 local function bury(id, execution, queue)
     remove_traces(id, execution, queue)
+    local had_no_turn = redis.call('DEL', ours .. ':waiting:' .. id .. ':' .. execution) == 1
     -- Whatever else the job is now, someone has seen to it already.
     if redis.call('HGET', rq .. ':job:' .. id, 'status') == 'started' and not runs_elsewhere(id, queue) then
-        survive(id, queue)
+        if had_no_turn then
+            run_again(id, rq .. ':job:' .. id, queue)
+        else
+            survive(id, queue)
+        end
     end
 end
 
