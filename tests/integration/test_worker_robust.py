@@ -96,21 +96,17 @@ class Swallower(Lossy):
 
     def __init__(self, port: int) -> None:
         super().__init__(port)
-        self._relayed: set[asyncio.StreamWriter] = set()
+        self._scripted: set[asyncio.StreamWriter] = set()
         self._silent: set[asyncio.StreamWriter] = set()
 
     def swallow(self) -> None:
-        """Lets nothing more through on the connections that there are."""
-        self._silent = set(self._relayed)
+        """Lets no more commands through on the connections that there are and that carried scripts."""
+        self._silent = set(self._scripted)
 
-    async def _hand_on(
-        self,
-        which: str,  # noqa: ARG002 - as where it is overridden
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-    ) -> None:
-        self._relayed.add(writer)
+    async def _hand_on(self, which: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while piece := await reader.read(65_536):
+            if which == "command" and b"EVALSHA" in piece:
+                self._scripted.add(writer)
             if writer not in self._silent:
                 writer.write(piece)
         raise ConnectionResetError
@@ -121,7 +117,7 @@ def test_a_silent_connection_is_given_up_in_time_for_the_lease(server: Killable)
         queue = Queue(NAME, connection=redis)
         job = queue.enqueue("chores.hold", "once")
         with (
-            Redis.from_url(server.url, port=relay.port) as relayed,
+            Redis.from_url(server.url.replace(f":{port_of(redis)}", f":{relay.port}")) as relayed,
             at_work(make_worker(relayed, given=options(lease=1))),
         ):
             until(lambda: chores.room.inside == 1)
