@@ -26,7 +26,7 @@ def given(code: str, operation: str) -> str:
     if taken := _looked_up(code, supported):
         return taken
     raise Refused(
-        f"{operation} does not support the language {code} that was given: give languageCode as one of "
+        f"{operation} does not support the language {code!r} that was given: give languageCode as one of "
         f"{', '.join(supported)}, or leave it out to have the language detected",
         "UnsupportedLanguage",
     )

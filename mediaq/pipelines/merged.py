@@ -28,8 +28,9 @@ def sentiment(parts: Parts) -> dict[str, Any]:
     if len(parts) == 1:
         [(_, answer)] = parts
         return {"Sentiment": answer["Sentiment"], "SentimentScore": answer["SentimentScore"]}
+    length = _length(parts)
     scores = {
-        name: _weighed([(passage, answer["SentimentScore"][name]) for passage, answer in parts], parts)
+        name: fsum(passage.length * answer["SentimentScore"][name] for passage, answer in parts) / length
         for name in SENTIMENTS
     }
     return {"Sentiment": SENTIMENTS[max(scores, key=scores.__getitem__)], "SentimentScore": scores}
@@ -54,18 +55,18 @@ def languages(parts: Parts) -> list[dict[str, Any]]:
     if len(parts) == 1:
         [(_, answer)] = parts
         return list(answer["Languages"])
-    found: dict[str, list[tuple[Passage, float]]] = defaultdict(list)
+    found: dict[str, list[float]] = defaultdict(list)
     for passage, answer in parts:
         for language in answer["Languages"]:
-            found[language["LanguageCode"]].append((passage, language["Score"]))
-    scores = {code: _weighed(scored, parts) for code, scored in found.items()}
+            found[language["LanguageCode"]].append(passage.length * language["Score"])
+    length = _length(parts)
+    scores = {code: fsum(weighed) / length for code, weighed in found.items()}
     ranked = sorted(scores.items(), key=lambda pair: (-pair[1], pair[0]))
     return [{"LanguageCode": code, "Score": score} for code, score in ranked]
 
 
-def _weighed(scored: Sequence[tuple[Passage, float]], parts: Parts) -> float:
-    total = sum(passage.length for passage, _ in parts)
-    return fsum(passage.length * score for passage, score in scored) / total
+def _length(parts: Parts) -> int:
+    return sum(passage.length for passage, _ in parts)
 
 
 def _moved(span: Mapping[str, Any], by: int) -> dict[str, Any]:

@@ -16,7 +16,7 @@ characters = some.sampled_from("aé。 \n\t.!?\r\u3000\u0301\u200d👩🇩") | s
 texts = some.text(characters, max_size=400)
 limits = some.integers(4, 60) | some.integers(4, 2_000)
 
-# What a reader takes for one character, of several code points each.
+# What a reader takes for one character, some of several code points.
 CHARACTERS = (
     "a",
     "é",
@@ -40,10 +40,10 @@ def bills(text: str, passages: list[Passage]) -> int:
 def prose(size: int, seed: int = 7, longest: int = 30) -> str:
     choose = random.Random(seed)  # noqa: S311 - not for secrets
     words = ["the", "house", "of", "Anna", "stands", "by", "a", "wonderful", "river", "today"]
-    sentences: list[str] = []
-    while sum(map(len, sentences)) < size:
-        count = choose.randint(3, longest)
-        sentences.append(" ".join(choose.choices(words, k=count)) + choose.choice([". ", "! ", ".\n\n"]))
+    sentences = (
+        " ".join(choose.choices(words, k=choose.randint(3, longest))) + choose.choice([". ", "! ", ".\n\n"])
+        for _ in range(size // 10)
+    )
     return "".join(sentences)[:size]
 
 
