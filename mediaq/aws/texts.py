@@ -6,7 +6,7 @@ from mediaq.aws import objects
 from mediaq.aws.clients import Aws
 from mediaq.errors import Refused
 
-UTF8_MARK = b"\xef\xbb\xbf"
+BYTE_ORDER_MARK = "\ufeff"
 # In this order: the mark of UTF-32 in little endian begins with that of UTF-16.
 OTHER_MARKS = {
     b"\xff\xfe\x00\x00": "UTF-32",
@@ -17,7 +17,7 @@ OTHER_MARKS = {
 
 
 async def read_text(aws: Aws, bucket: str, key: str, *, most: int) -> str:
-    """Reads a whole object as a text in UTF-8; a byte order mark is left out.
+    """Reads a whole object as a text in UTF-8, without the byte order mark that it may begin with.
 
     It takes memory for the bytes and for the text, which has up to four bytes a character.
 
@@ -43,7 +43,7 @@ def _decoded(content: bytes, name: str) -> str:
     if (at := content.find(b"\0")) >= 0:
         raise _unreadable(f"{name} is no text: byte {at} is NUL")
     try:
-        text = content.decode().removeprefix(UTF8_MARK.decode())
+        text = content.decode().removeprefix(BYTE_ORDER_MARK)
     except UnicodeDecodeError as error:
         raise _unreadable(
             f"{name} is not in UTF-8: byte {error.start} is wrong ({error.reason}); save it as UTF-8"
