@@ -23,6 +23,10 @@ class FenceLost(MediaqError):
     """Another worker has started this job since: this one must start no further call for it."""
 
 
+class DependencyAway(MediaqError):
+    """A server that mediaq needs stayed away for too long: the attempt is not used up."""
+
+
 class ProviderError(MediaqError):
     """A provider (AWS, OpenAI) did not do what was asked; the subclass says what follows.
 
@@ -40,6 +44,10 @@ class TryAgain(ProviderError):
     """Refused for now and not billed (throttled, 5xx): the same call may succeed in a moment."""
 
 
+class Unreachable(TryAgain):
+    """The provider cannot be reached: the call was never sent."""
+
+
 class Unanswered(TryAgain):
     """The call was sent and no answer came back: it may succeed when repeated, and may be billed twice."""
 
@@ -50,6 +58,10 @@ class ProviderJobFailed(TryAgain):
 
 class NoRoom(ProviderError):
     """The provider runs as many asynchronous jobs for this account as it allows: wait for room."""
+
+
+class StaleToken(ProviderError):
+    """The token of a page is no longer good: read the pages again from the first."""
 
 
 class Refused(ProviderError):

@@ -210,8 +210,16 @@ class Vector:
 
 @frozen
 class Settled:
-    """What an answered call came to: its result, what it costs, and a vector where it made one."""
+    """What an answered call came to.
+
+    Args:
+        result: The operation's result.
+        charge: What the call costs; None where it costs nothing.
+        vector: The vector that it made, if any.
+        request_id: The provider's own id of its answer.
+    """
 
     result: Any
     charge: Charge | None = None
     vector: Vector | None = None
+    request_id: str | None = None

@@ -1,40 +1,16 @@
-"""The record of jobs: accepted, started, moved on, ended. Every write of a running job is fenced."""
+"""The record of jobs: accepted, found, listed, taken by the reconciler, closed, purged."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import asyncpg
-from attrs import frozen
-
-from mediaq.errors import FenceLost, KeyTaken, NotYours
-from mediaq.model import Job, JobStatus, NewJob, Progress
-from mediaq.store.pool import Store, storable
+from mediaq.errors import KeyTaken, NotYours
+from mediaq.model import Job, NewJob, Progress
+from mediaq.store.pool import Store
 
 # Jobs that one statement deletes at most, to stay within its time.
 PURGE_BATCH = 1000
-
-
-@frozen
-class Ending:
-    """How an attempt ended.
-
-    Args:
-        status: COMPLETED, FAILED, or DELAYED where another attempt follows.
-        result: What was obtained, by result key; also of a failed job.
-        reason: Why it failed, in words for the user.
-        trace: The traceback of a failure.
-        delay: Seconds until the next attempt.
-        metadata: What a completed job adds to its media item.
-    """
-
-    status: JobStatus
-    result: Mapping[str, Any]
-    reason: str | None = None
-    trace: str | None = None
-    delay: float | None = None
-    metadata: Mapping[str, Any] | None = None
 
 
 async def accept(store: Store, new: NewJob) -> tuple[Job, bool]:
@@ -68,7 +44,8 @@ async def accept(store: Store, new: NewJob) -> tuple[Job, bool]:
         )
         if row is None:
             return await _earlier(store, connection, new), False
-        await _derive_media_status(store, connection, new.media_item_id)
+        await store.queries.lock_media_items_of(connection, ids=[new.id])
+        await store.queries.derive_media_statuses(connection, ids=[new.media_item_id])
         return Job.from_row(row), True
 
 
@@ -98,75 +75,6 @@ async def list_jobs(store: Store, *, user_id: str | None, status: str | None, mo
     return [Job.from_row(row) async for row in rows]
 
 
-async def start(store: Store, job_id: str, owner: str, lease: float) -> Job | None:
-    """Starts an attempt: from now on `owner` alone works on the job, for `lease` seconds at a time.
-
-    Returns:
-        The job with its new fence, or None where it is closed or unknown.
-    """
-    async with store.transaction() as connection:
-        row = await store.queries.start_job(connection, id=job_id, owner=owner, lease=lease)
-        if row is None:
-            return None
-        await _derive_media_status(store, connection, row["media_item_id"])
-        return Job.from_row(row)
-
-
-async def renew(store: Store, job: Job, lease: float) -> None:
-    """Keeps the job for another `lease` seconds.
-
-    Raises:
-        FenceLost: Another worker has started it since, or it is closed.
-    """
-    if await store.queries.renew_lease(store.pool, id=job.id, fence=job.fence, lease=lease) is None:
-        raise FenceLost(f"job {job.id} is another worker's now")
-
-
-async def write_progress(store: Store, job: Job, progress: Progress) -> None:
-    """Puts a running job's progress on record.
-
-    Raises:
-        FenceLost: Another worker has started it since, or it is closed.
-    """
-    written = await store.queries.write_progress(
-        store.pool, id=job.id, fence=job.fence, progress=progress.as_json()
-    )
-    if written is None:
-        raise FenceLost(f"job {job.id} is another worker's now")
-
-
-async def end(store: Store, job: Job, ending: Ending) -> None:
-    """Ends an attempt, and with it what its media item shows.
-
-    Raises:
-        FenceLost: Another worker has started the job since, or it is closed.
-    """
-    async with store.transaction() as connection:
-        media_item = await store.queries.end_attempt(
-            connection,
-            id=job.id,
-            fence=job.fence,
-            status=ending.status,
-            result=ending.result,
-            failed_reason=None if ending.reason is None else storable(ending.reason),
-            trace=None if ending.trace is None else storable(ending.trace),
-            delay=ending.delay,
-        )
-        if media_item is None:
-            raise FenceLost(f"job {job.id} is another worker's now")
-        await _derive_media_status(store, connection, media_item)
-        if ending.metadata is not None:
-            await store.queries.add_media_results(connection, id=media_item, results=ending.metadata)
-
-
-async def release(store: Store, job: Job) -> None:
-    """Hands an interrupted attempt back unused; does nothing where the job is another's by now."""
-    async with store.transaction() as connection:
-        media_item = await store.queries.release_job(connection, id=job.id, fence=job.fence)
-        if media_item is not None:
-            await _derive_media_status(store, connection, media_item)
-
-
 async def take_open(store: Store, types: Sequence[str], batch: int) -> list[Job]:
     """Returns open jobs of these types that no living worker holds: those of dead workers first."""
     return [
@@ -187,7 +95,8 @@ async def close(store: Store, job: Job, reason: str) -> bool:
             connection, id=job.id, fence=job.fence, failed_reason=reason
         )
         if media_item is not None:
-            await _derive_media_status(store, connection, media_item)
+            await store.queries.lock_media_items_of(connection, ids=[job.id])
+            await store.queries.derive_media_statuses(connection, ids=[media_item])
         return media_item is not None
 
 
@@ -197,10 +106,3 @@ async def purge(store: Store, days: int) -> int:
     while gone := await store.queries.purge_jobs(store.pool, days=days, most=PURGE_BATCH):
         total += gone
     return total
-
-
-async def _derive_media_status(
-    store: Store, connection: asyncpg.pool.PoolConnectionProxy, media_item: str
-) -> None:
-    await store.queries.lock_media_item(connection, id=media_item)
-    await store.queries.derive_media_status(connection, id=media_item)
