@@ -81,3 +81,11 @@ class NotYours(MediaqError):
 
 class KeyTaken(MediaqError):
     """The idempotency key was used for another request within the last day."""
+
+
+class CommitUnknown(MediaqError):
+    """Postgres went away at a commit: what was to be written may be on record or not."""
+
+
+class DependencyAway(MediaqError):
+    """A server that mediaq needs stayed away for too long: the attempt is not used up."""

@@ -1,15 +1,17 @@
-"""The record of jobs: accepted, started, moved on, ended. Every write of a running job is fenced."""
+"""The record of jobs: found, started, moved on, ended. Every write of a running job is fenced."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-import asyncpg
 from attrs import frozen
 
-from mediaq.errors import FenceLost, KeyTaken, NotYours
-from mediaq.model import Job, JobStatus, NewJob, Progress
+from mediaq.errors import FenceLost
+from mediaq.model import Job, JobStatus, Progress
+from mediaq.store.borrowed import borrow
+from mediaq.store.media import derive_status
+from mediaq.store.operations import Row
 from mediaq.store.pool import Store, storable
 
 # Jobs that one statement deletes at most, to stay within its time.
@@ -37,59 +39,24 @@ class Ending:
     metadata: Mapping[str, Any] | None = None
 
 
-async def accept(store: Store, new: NewJob) -> tuple[Job, bool]:
-    """Puts a job on record, or finds the one that its idempotency key stands for.
-
-    Returns:
-        The job, and whether it is new.
-
-    Raises:
-        NotYours: The media item is another user's.
-        KeyTaken: The idempotency key stands for another request.
-    """
-    async with store.transaction() as connection:
-        await _claim_media_item(store, connection, new)
-        if new.idempotency_key is not None:
-            await store.queries.forget_old_key(
-                connection, user_id=new.user_id, idempotency_key=new.idempotency_key
-            )
-        row = await store.queries.insert_job(
-            connection,
-            id=new.id,
-            type=new.type,
-            user_id=new.user_id,
-            cost_center=new.cost_center,
-            media_item_id=new.media_item_id,
-            request=new.request,
-            progress=Progress.of(new.operations).as_json(),
-            max_attempts=new.max_attempts,
-            idempotency_key=new.idempotency_key,
-            digest=new.digest,
-        )
-        if row is None:
-            return await _earlier(store, connection, new), False
-        await _derive_media_status(store, connection, new.media_item_id)
-        return Job.from_row(row), True
-
-
-async def _claim_media_item(store: Store, connection: Any, new: NewJob) -> None:
-    await store.queries.insert_media_item(connection, id=new.media_item_id, user_id=new.user_id)
-    owner = await store.queries.media_item_owner(connection, id=new.media_item_id)
-    if owner != new.user_id:
-        raise NotYours(f"media item {new.media_item_id} belongs to another user")
-
-
-async def _earlier(store: Store, connection: Any, new: NewJob) -> Job:
-    row = await store.queries.job_by_key(connection, user_id=new.user_id, idempotency_key=new.idempotency_key)
-    if row["digest"] != new.digest:
-        raise KeyTaken("this Idempotency-Key was used for another request within the last 24 hours")
-    return Job.from_row(row)
-
-
 async def find(store: Store, job_id: str) -> Job | None:
     """Returns the job of that id, if there is one."""
     row = await store.queries.job_by_id(store.pool, id=job_id)
     return None if row is None else Job.from_row(row)
+
+
+async def find_with_costs(store: Store, job_id: str, seconds: float) -> tuple[Job, list[Row]] | None:
+    """Returns the job of that id and its cost rows, if there is one, within some seconds.
+
+    Raises:
+        OSError, asyncpg.PostgresError: Postgres is away, or does not answer in time.
+    """
+    async with borrow(store, seconds) as connection:
+        row = await store.queries.job_by_id(connection, id=job_id)
+        if row is None:
+            return None
+        costs = [dict(cost) async for cost in store.queries.job_costs(connection, job_id=job_id)]
+        return Job.from_row(row), costs
 
 
 async def list_jobs(store: Store, *, user_id: str | None, status: str | None, most: int) -> list[Job]:
@@ -108,7 +75,7 @@ async def start(store: Store, job_id: str, owner: str, lease: float) -> Job | No
         row = await store.queries.start_job(connection, id=job_id, owner=owner, lease=lease)
         if row is None:
             return None
-        await _derive_media_status(store, connection, row["media_item_id"])
+        await derive_status(store, connection, row["media_item_id"])
         return Job.from_row(row)
 
 
@@ -154,7 +121,7 @@ async def end(store: Store, job: Job, ending: Ending) -> None:
         )
         if media_item is None:
             raise FenceLost(f"job {job.id} is another worker's now")
-        await _derive_media_status(store, connection, media_item)
+        await derive_status(store, connection, media_item)
         if ending.metadata is not None:
             await store.queries.add_media_results(connection, id=media_item, results=ending.metadata)
 
@@ -164,31 +131,7 @@ async def release(store: Store, job: Job) -> None:
     async with store.transaction() as connection:
         media_item = await store.queries.release_job(connection, id=job.id, fence=job.fence)
         if media_item is not None:
-            await _derive_media_status(store, connection, media_item)
-
-
-async def take_open(store: Store, types: Sequence[str], batch: int) -> list[Job]:
-    """Returns open jobs of these types that no living worker holds: those of dead workers first."""
-    return [
-        Job.from_row(row)
-        async for row in store.queries.take_open_jobs(store.pool, types=list(types), batch=batch)
-    ]
-
-
-async def count_death(store: Store, job: Job) -> None:
-    """Counts a worker's death before it started the job; one in the middle is counted by the next start."""
-    await store.queries.count_death(store.pool, id=job.id, fence=job.fence)
-
-
-async def close(store: Store, job: Job, reason: str) -> bool:
-    """Fails an open job whose end is known from elsewhere; tells whether it was still open and unheld."""
-    async with store.transaction() as connection:
-        media_item = await store.queries.close_job(
-            connection, id=job.id, fence=job.fence, failed_reason=reason
-        )
-        if media_item is not None:
-            await _derive_media_status(store, connection, media_item)
-        return media_item is not None
+            await derive_status(store, connection, media_item)
 
 
 async def purge(store: Store, days: int) -> int:
@@ -197,10 +140,3 @@ async def purge(store: Store, days: int) -> int:
     while gone := await store.queries.purge_jobs(store.pool, days=days, most=PURGE_BATCH):
         total += gone
     return total
-
-
-async def _derive_media_status(
-    store: Store, connection: asyncpg.pool.PoolConnectionProxy, media_item: str
-) -> None:
-    await store.queries.lock_media_item(connection, id=media_item)
-    await store.queries.derive_media_status(connection, id=media_item)
