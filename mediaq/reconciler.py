@@ -25,8 +25,8 @@ LEASE = "reconciler"
 LEASED = 3
 # Ids of pushed jobs that a line of the log names at most.
 LOGGED = 10
-# Rounds take one part in so many of the time, unless that meant a pause of more than so many seconds.
-SPARING, LONGEST_PAUSE = 20, 20.0
+# Jobs that are compared in a second, on the average of a round and the pause after it; and the longest pause.
+PACE, LONGEST_PAUSE = 1000, 20.0
 
 
 class Reconciler:
@@ -48,47 +48,55 @@ class Reconciler:
         self._next = 0.0
 
     async def run(self) -> None:
-        """Makes a round, unless another process makes them or the last one was a moment ago.
+        """Makes a round, unless the last one was a moment ago or another process makes them.
 
         Raises:
             RedisError, OSError, asyncpg.PostgresError: A server is away; call again later.
         """
         time = asyncio.get_running_loop().time
-        begun = time()
-        if begun < self._next:
+        if time() < self._next:
             await self._hold()
             return
-        await self._make_round()
-        self._next = time() + min((time() - begun) * SPARING, LONGEST_PAUSE)
+        compared = await self.make_round()
+        self._next = time() + min(compared / PACE, LONGEST_PAUSE)
+
+    async def make_round(self) -> int:
+        """Compares all jobs, as long as this process holds the lease; returns how many.
+
+        Raises:
+            RedisError, OSError, asyncpg.PostgresError: As of `run`.
+        """
+        self._missing.begin()
+        compared = await self._compare_all()
+        if compared is None:
+            self._missing.forget()
+            return 0
+        lost = await self._missing.find_lost()
+        if lost and await self._hold():
+            await self._push_again([(found, Push()) for found in lost])
+        return compared
 
     async def close(self) -> None:
         """Lets another process take over at once."""
         await leases.drop(self._store, LEASE, self._owner)
 
-    async def _make_round(self) -> None:
-        self._missing.begin()
-        if not await self._compare_all():
-            self._missing.forget()
-            return
-        lost = await self._missing.find_lost()
-        if lost and await self._hold():
-            await self._push_again([(found, Push()) for found in lost])
-
     async def _hold(self) -> bool:
         seconds = LEASED * self._resources.settings.upkeep.interval
         return await leases.hold(self._store, LEASE, self._owner, seconds)
 
-    async def _compare_all(self) -> bool:
-        """Compares the jobs in the order of their acceptance; tells whether the lease lasted to the end."""
-        types, most, place = tuple(self._resources.queues), self._resources.settings.upkeep.batch, START
+    async def _compare_all(self) -> int | None:
+        """Compares the jobs in the order of their acceptance; returns how many, None without the lease."""
+        types, most = tuple(self._resources.queues), self._resources.settings.upkeep.batch
+        place, compared = START, 0
         while await self._hold():
             batch = await open_jobs.read(self._store, types, place, most)
             for queue, jobs in groupby(sorted(batch, key=_type_of), key=_type_of):
                 await self._compare(queue, list(jobs))
+            compared += len(batch)
             if len(batch) < most:
-                return True
+                return compared
             place = Place.of(batch[-1])
-        return False
+        return None
 
     async def _compare(self, queue: str, batch: Sequence[OpenJob]) -> None:
         now = datetime.now(UTC)

@@ -264,6 +264,14 @@ class Queue:
         waiting, held = (0, listed) if paused else (listed, 0)
         return Counts(waiting, active, done - past, failed - failed_past, sum(delayed), held)
 
+    async def ping(self) -> None:
+        """Makes sure that Redis answers.
+
+        Raises:
+            redis.RedisError: It is away.
+        """
+        await self._call("PING")
+
     async def push(self, job: QueuedJob, seen: Seen = ABSENT) -> bool:
         """Pushes a job if it stands in Redis as it was seen, and does not wait or run there after all.
 

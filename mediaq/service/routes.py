@@ -41,7 +41,7 @@ async def post_job(request: Request) -> Response:
     new = _new_job(request, caller, pipeline, await read_body(request))
     resources: Resources = request.app.state.resources
     # Known to be away, Redis is refused for before anything is on record.
-    await resources.redis.ping()
+    await resources.queues[new.type].ping()
     job, is_new = await _accept(resources, new)
     # One that had to be asked for again may have been found, pushed and run meanwhile.
     if is_new and job.status is JobStatus.WAITING:
