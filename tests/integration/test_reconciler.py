@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from crossing import Crossing
-from house import USER, work
+from house import StandIn, work
 from redis import Redis
 from redis.exceptions import RedisError
 from rq import Queue as RQQueue
@@ -19,12 +19,14 @@ from store_kit import JOB, accepted, completed, lapse, look, started
 
 from mediaq import missing
 from mediaq.dispatch import push
+from mediaq.embedded import ports
 from mediaq.model import Job, JobStatus
 from mediaq.queue import keys
 from mediaq.reconciler import Reconciler
 from mediaq.resources import Resources, open_resources
 from mediaq.settings import load_settings
 from mediaq.store import jobs
+from mediaq.upkeep import reconciling
 
 QUEUE = JOB.type
 TEXT = {
@@ -33,6 +35,8 @@ TEXT = {
     "languageCode": "en",
     "operations": {"detectSentiment": True},
 }
+TEXT_QUEUE = "text-analysis"
+TEXT_JOB: dict[str, Any] = {"request": TEXT, "operations": ("detectSentiment",)}
 LOST_AFTER = 0.5
 
 
@@ -207,18 +211,18 @@ async def test_a_job_that_a_worker_has_begun_with_is_not_pushed(
 async def test_a_job_that_ran_to_its_end_while_it_was_looked_up_is_not_pushed(
     resources: Resources, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job = await accept(resources, type="text-analysis", request=TEXT, operations=("detectSentiment",))
+    job = await accept(resources, type=TEXT_QUEUE, **TEXT_JOB)
     await push(resources, job)
     async with another(resources, monkeypatch) as (reconciler, crossing):
         looking = crossing.set_trap("command", b"HMGET", silent=True)
         round_ = asyncio.create_task(reconciler.make_round())
         await looking.sprung.wait()
-        await work(resources.settings, "text-analysis", most=1)
+        await work(resources.settings, TEXT_QUEUE, most=1)
         crossing.speak()
         await round_
-    assert await waiting(resources, "text-analysis") == []
+    assert await waiting(resources, TEXT_QUEUE) == []
     assert (await look(resources.store, job)).status is JobStatus.COMPLETED
-    [seen] = await resources.queues["text-analysis"].look([job.id])
+    [seen] = await resources.queues[TEXT_QUEUE].look([job.id])
     assert seen.status == "finished"
 
 
@@ -316,6 +320,40 @@ async def test_a_server_that_was_away_uses_up_neither_attempts_nor_workers(
         await resources.redis.delete(keys.queue(QUEUE))
 
 
+async def test_a_worker_without_postgres_gives_its_job_back_unused(
+    resources: Resources, reconciler: Reconciler, monkeypatch: pytest.MonkeyPatch, standin: StandIn
+) -> None:
+    """Stock RQ's worker waits for Postgres for its share of the job's time; then RQ has the job as failed."""
+    job = await accept(resources, type=TEXT_QUEUE, **TEXT_JOB)
+    await push(resources, job)
+    await set_in_rq(resources, job.id, retries_left="0")
+    with monkeypatch.context() as environment:
+        environment.setenv("DATABASE_URL", f"postgresql://postgres@127.0.0.1:{ports.free_port()}/mediaq")
+        environment.setenv("MEDIAQ_QUEUES__TEXT_ANALYSIS__TIMEOUT", "2")
+        await work(resources.settings, TEXT_QUEUE, most=1)
+    [seen] = await resources.queues[TEXT_QUEUE].look([job.id])
+    assert seen.status == "failed"
+    await reconciler.make_round()
+    await work(resources.settings, TEXT_QUEUE, most=1)
+    done = await look(resources.store, job)
+    assert (done.status, done.attempts, done.deaths) == (JobStatus.COMPLETED, 1, 0)
+    assert len(standin.billed()) == 1
+
+
+async def test_a_job_that_only_redis_calls_finished_is_finished_without_a_further_call(
+    resources: Resources, reconciler: Reconciler, standin: StandIn
+) -> None:
+    job = await accept(resources, type=TEXT_QUEUE, **TEXT_JOB)
+    await push(resources, job)
+    await work(resources.settings, TEXT_QUEUE, most=1)
+    await resources.store.pool.execute("update jobs set status = 'active', result = null, finished_at = null")
+    await reconciler.make_round()
+    await work(resources.settings, TEXT_QUEUE, most=1)
+    done = await look(resources.store, job)
+    assert (done.status, done.attempts) == (JobStatus.COMPLETED, 1)
+    assert len(standin.billed()) == 1
+
+
 async def test_a_closed_job_is_no_longer_looked_at(resources: Resources, reconciler: Reconciler) -> None:
     job = await started(resources.store, await accept(resources))
     await jobs.end(resources.store, job, completed())
@@ -358,13 +396,26 @@ async def test_one_reconciler_at_a_time_compares(
         assert await other.make_round() == 3
 
 
+async def test_of_two_in_one_process_one_that_ends_leaves_the_lease_to_the_other(
+    resources: Resources,
+) -> None:
+    """As those of a service and of the worker beside it."""
+    owner = "select owner from leases where name = 'reconciler'"
+    async with reconciling(resources):
+        async with asyncio.timeout(10):
+            while (first := await resources.store.pool.fetchval(owner)) is None:  # noqa: ASYNC110 - likewise
+                await asyncio.sleep(0.01)
+        async with reconciling(resources):
+            pass
+        assert await resources.store.pool.fetchval(owner) == first
+    assert await resources.store.pool.fetchval(owner) is None
+
+
 async def test_a_reconciler_that_freezes_is_succeeded_and_pushes_nothing_when_it_goes_on(
     resources: Resources, reconciler: Reconciler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is about to push what it found lost; the other pushes it, and it runs to its end, before it does."""
-    request = {"request": TEXT, "operations": ("detectSentiment",), "user_id": USER}
-    done = await accept(resources, type="text-analysis", **request)
-    still = await accept(resources, type="text-analysis", **request)
+    done, still = [await accept(resources, type=TEXT_QUEUE, **TEXT_JOB) for _ in range(2)]
     async with another(resources, monkeypatch) as (frozen, crossing):
         pushing = crossing.set_trap("command", b"EVALSHA", silent=True)
         round_ = asyncio.create_task(frozen.make_round())
@@ -373,13 +424,13 @@ async def test_a_reconciler_that_freezes_is_succeeded_and_pushes_nothing_when_it
         async with asyncio.timeout(20):
             while await reconciler.make_round() == 0:  # noqa: ASYNC110 - a lease has no event
                 await asyncio.sleep(0.01)
-        assert await waiting(resources, "text-analysis") == [done.id, still.id]
-        await work(resources.settings, "text-analysis", most=1)
+        assert await waiting(resources, TEXT_QUEUE) == [done.id, still.id]
+        await work(resources.settings, TEXT_QUEUE, most=1)
         crossing.speak()
         await round_
         assert await frozen.make_round() == 0
-    assert await waiting(resources, "text-analysis") == [still.id]
-    [seen] = await resources.queues["text-analysis"].look([done.id])
+    assert await waiting(resources, TEXT_QUEUE) == [still.id]
+    [seen] = await resources.queues[TEXT_QUEUE].look([done.id])
     assert seen.status == "finished"
 
 
