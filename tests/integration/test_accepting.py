@@ -22,10 +22,10 @@ TEXT = {
     "operations": {"detectSentiment": True},
 }
 PATH = "/api/queues/text-analysis"
-# Seconds that the service waits for each of its servers; and for how long a test waits for the service, which
-# asks one server after the other and asks Postgres again where it has to.
+# Seconds that the service waits for each of its servers.
 PATIENCE = 1.0
-BOUND = 3 * PATIENCE + 1
+# Seconds in which it answers where one of them is away; and where it asks Postgres again, and then Redis.
+SOON, LATER = PATIENCE + 0.8, 3 * PATIENCE + 0.8
 KEY = {"Idempotency-Key": "key-1"}
 
 T = TypeVar("T")
@@ -63,7 +63,7 @@ async def client() -> AsyncIterator[httpx.AsyncClient]:
     headers = {"Authorization": f"Bearer {token_for(USER)}"}
     async with (
         serving(load_settings()) as url,
-        httpx.AsyncClient(base_url=url, timeout=60, headers=headers) as http,
+        httpx.AsyncClient(base_url=url, timeout=60, headers=headers, limits=httpx.Limits()) as http,
     ):
         yield http
 
@@ -74,8 +74,8 @@ async def http(environment: pytest.MonkeyPatch) -> AsyncIterator[httpx.AsyncClie
         yield opened
 
 
-async def bounded(request: Awaitable[T]) -> T:
-    async with asyncio.timeout(BOUND):
+async def bounded(request: Awaitable[T], seconds: float = SOON) -> T:
+    async with asyncio.timeout(seconds):
         return await request
 
 
@@ -120,7 +120,7 @@ async def test_a_connection_that_breaks_at_the_commit_is_no_matter(
 ) -> None:
     """The job is asked for again under its id: it is accepted once, and answered so."""
     trap = postgres.set_trap(side, b"COMMIT")
-    answer = await bounded(http.post(PATH, json=TEXT))
+    answer = await bounded(http.post(PATH, json=TEXT), LATER)
     assert trap.sprung.is_set()
     assert answer.status_code == 202, answer.text
     assert await recorded(resources) == await pushed(resources) == [answer.json()["id"]]
@@ -129,12 +129,16 @@ async def test_a_connection_that_breaks_at_the_commit_is_no_matter(
 async def test_an_answer_that_breaks_off_after_the_commit_changes_nothing(
     http: httpx.AsyncClient, postgres: Crossing, resources: Resources
 ) -> None:
-    """What a pool asks of a connection that it takes back comes after the commit."""
+    """What a pool asks of a connection that it takes back comes after the commit, and after what was read."""
     trap = postgres.set_trap("command", b"RESET ALL")
     answer = await bounded(http.post(PATH, json=TEXT))
     assert trap.sprung.is_set()
     assert answer.status_code == 202, answer.text
     assert await recorded(resources) == await pushed(resources) == [answer.json()["id"]]
+    trap = postgres.set_trap("command", b"RESET ALL")
+    shown = await bounded(http.get(answer.json()["links"]["self"]))
+    assert trap.sprung.is_set()
+    assert shown.json()["status"] == "waiting"
 
 
 async def test_a_connection_that_breaks_before_the_commit_refuses_the_job(
@@ -152,7 +156,7 @@ async def test_where_postgres_stays_away_at_the_commit_the_answer_says_that_nobo
     http: httpx.AsyncClient, postgres: Crossing, resources: Resources, side: str, key: dict[str, str]
 ) -> None:
     postgres.set_trap(side, b"COMMIT", for_good=True)
-    answer = await bounded(http.post(PATH, json=TEXT, headers=key))
+    answer = await bounded(http.post(PATH, json=TEXT, headers=key), LATER)
     assert answer.status_code == 504, answer.text
     assert int(answer.headers["retry-after"]) > 0
     said = answer.json()
@@ -178,7 +182,7 @@ async def test_a_transaction_that_nobody_ends_leaves_the_answer_unknown_and_the_
 ) -> None:
     """Postgres did not learn that the connection broke before the commit: the same id has to wait for it."""
     postgres.set_trap("command", b"COMMIT", one_sided=True)
-    answer = await bounded(http.post(PATH, json=TEXT, headers=KEY))
+    answer = await bounded(http.post(PATH, json=TEXT, headers=KEY), LATER)
     assert answer.status_code == 504, answer.text
     assert_refused(await bounded(http.post(PATH, json=TEXT, headers=KEY)), "Postgres")
     postgres.close()
@@ -200,7 +204,7 @@ async def test_a_commit_that_goes_on_after_its_connection_is_waited_for(
             for each row execute function dawdle();
         """
     )
-    answer = await bounded(http.post(PATH, json=TEXT))
+    answer = await bounded(http.post(PATH, json=TEXT), LATER)
     assert answer.status_code == 202, answer.text
     assert await recorded(resources) == await pushed(resources) == [answer.json()["id"]]
 
@@ -279,6 +283,21 @@ async def test_a_redis_that_refuses_refuses_the_job(
     assert_refused(await bounded(http.post(PATH, json=TEXT)), "Redis")
     assert_refused(await bounded(http.get("/api/queues")), "Redis")
     assert await recorded(resources) == []
+
+
+async def test_many_requests_at_once_share_the_way_to_redis(
+    environment: pytest.MonkeyPatch, redis: Crossing, resources: Resources
+) -> None:
+    """More than a client of redis-py has connections, all of which Redis keeps waiting for a moment."""
+    environment.setenv("MEDIAQ_DATABASE__TIMEOUT", "20")
+    environment.setenv("MEDIAQ_REDIS__TIMEOUT", "20")
+    async with client() as http:
+        redis.silence()
+        posted = asyncio.gather(*(http.post(PATH, json=TEXT) for _ in range(150)))
+        await asyncio.wait({posted}, timeout=1)
+        redis.speak()
+        assert [answer.status_code for answer in await posted] == [202] * 150
+    assert sorted(await pushed(resources)) == sorted(await recorded(resources))
 
 
 @pytest.mark.parametrize("go_away", [Crossing.close, Crossing.silence], ids=["dies", "hangs"])

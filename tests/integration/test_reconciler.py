@@ -38,6 +38,7 @@ TEXT = {
 TEXT_QUEUE = "text-analysis"
 TEXT_JOB: dict[str, Any] = {"request": TEXT, "operations": ("detectSentiment",)}
 LOST_AFTER = 0.5
+LONG_AGO = "2026-01-01T00:00:00.000000Z"
 
 
 @pytest.fixture
@@ -236,7 +237,8 @@ async def test_a_job_that_is_in_no_list_for_some_time_is_pushed(
     lost, listed = [await accept(resources) for _ in range(2)]
     for job in (lost, listed):
         await push(resources, job)
-        await set_in_rq(resources, job.id, enqueued_at="2026-01-01T00:00:00.000000Z")
+        await set_in_rq(resources, job.id, enqueued_at=LONG_AGO)
+    await reconciler.make_round()
     await take_out(resources, lost.id)
     assert await until_lost(reconciler, resources, 2) >= LOST_AFTER
     assert await waiting(resources) == [listed.id, lost.id]
@@ -248,7 +250,7 @@ async def test_a_job_that_comes_back_to_its_list_was_not_lost(
     job, other = [await accept(resources) for _ in range(2)]
     for each in (job, other):
         await push(resources, each)
-        await set_in_rq(resources, each.id, enqueued_at="2026-01-01T00:00:00.000000Z")
+        await set_in_rq(resources, each.id, enqueued_at=LONG_AGO)
         await take_out(resources, each.id)
     await reconciler.make_round()
     await resources.redis.rpush(keys.queue(QUEUE), job.id)
@@ -256,6 +258,20 @@ async def test_a_job_that_comes_back_to_its_list_was_not_lost(
     await take_out(resources, job.id)
     await until_lost(reconciler, resources, 1)
     assert await waiting(resources) == [other.id]
+
+
+async def test_a_job_that_was_pushed_since_it_was_missed_has_its_time_anew(
+    resources: Resources, reconciler: Reconciler
+) -> None:
+    job = await accept(resources)
+    await push(resources, job)
+    await take_out(resources, job.id)
+    await set_in_rq(resources, job.id, enqueued_at=LONG_AGO)
+    missed = time.monotonic()
+    while time.monotonic() - missed < LOST_AFTER / 2:
+        await reconciler.make_round()
+    await set_in_rq(resources, job.id, enqueued_at=LONG_AGO.replace("2026", "2025"))
+    assert await until_lost(reconciler, resources, 1) >= LOST_AFTER
 
 
 @pytest.mark.parametrize("status", ["queued", "scheduled"])
@@ -268,7 +284,7 @@ async def test_a_list_that_was_lost_as_a_whole_comes_back_part_by_part(
     await reconciler.make_round()
     await resources.redis.delete(keys.queue(QUEUE))
     for job_id in ids:
-        await set_in_rq(resources, job_id, status=status, enqueued_at="2026-01-01T00:00:00.000000Z")
+        await set_in_rq(resources, job_id, status=status, enqueued_at=LONG_AGO)
     await until_lost(reconciler, resources, len(ids))
     assert sorted(await waiting(resources)) == sorted(ids)
 
