@@ -23,10 +23,6 @@ class FenceLost(MediaqError):
     """Another worker has started this job since: this one must start no further call for it."""
 
 
-class DependencyAway(MediaqError):
-    """A server that mediaq needs stayed away for too long: the attempt is not used up."""
-
-
 class ProviderError(MediaqError):
     """A provider (AWS, OpenAI) did not do what was asked; the subclass says what follows.
 
@@ -93,3 +89,11 @@ class NotYours(MediaqError):
 
 class KeyTaken(MediaqError):
     """The idempotency key was used for another request within the last day."""
+
+
+class CommitUnknown(MediaqError):
+    """Postgres went away at a commit: what was to be written may be on record or not."""
+
+
+class DependencyAway(MediaqError):
+    """A server that mediaq needs stayed away for too long: the attempt is not used up."""

@@ -7,11 +7,23 @@ from typing import Any
 
 import attrs
 import pytest
-from store_kit import CHARGE, JOB, OPERATIONS, accepted, completed, failed, look, media_item, started
+from store_kit import (
+    CHARGE,
+    JOB,
+    OPERATIONS,
+    PATIENCE,
+    accepted,
+    completed,
+    failed,
+    look,
+    media_item,
+    started,
+)
 
 from mediaq.errors import FenceLost, KeyTaken, NotYours
 from mediaq.model import Job, JobStatus, Progress, Settled, TaskStatus
 from mediaq.store import attempts, jobs, leases, operations
+from mediaq.store.acceptance import accept
 from mediaq.store.attempts import Ending
 from mediaq.store.pool import Store
 
@@ -23,11 +35,6 @@ Write = Callable[[Store, Job], Awaitable[Any]]
 
 async def count(store: Store, table: str) -> int:
     return int(await store.pool.fetchval(f"select count(*) from {table}"))  # noqa: S608 - our own names
-
-
-async def lapse(store: Store, job: Job) -> None:
-    """Let a job's lease run out."""
-    await store.pool.execute("update jobs set lease_until = now() - interval '1 s' where id = $1", job.id)
 
 
 async def age(store: Store, job: Job, column: str, interval: str) -> None:
@@ -71,7 +78,7 @@ async def test_of_two_who_claim_an_item_at_once_one_gets_it(store: Store) -> Non
 async def test_a_repeated_request_with_its_key_finds_the_first_job(store: Store) -> None:
     first = await accepted(store, idempotency_key="k", digest="d")
     again = attrs.evolve(JOB, id="again", idempotency_key="k", digest="d")
-    assert await jobs.accept(store, again) == (first, False)
+    assert await accept(store, again, PATIENCE) == (first, False)
     assert await count(store, "jobs") == 1
 
 
@@ -80,7 +87,7 @@ async def test_requests_with_one_key_at_once_make_one_job(store: Store) -> None:
         attrs.evolve(JOB, id=uuid.uuid4().hex, idempotency_key="k", digest="d", media_item_id=item)
         for item in ("photo", "photo", "other", "photo")
     ]
-    ended = await asyncio.gather(*(jobs.accept(store, new) for new in asked))
+    ended = await asyncio.gather(*(accept(store, new, PATIENCE) for new in asked))
     assert len({job.id for job, _ in ended}) == sum(is_new for _, is_new in ended) == 1
 
 
@@ -270,64 +277,6 @@ async def test_a_failed_job_adds_no_results_to_its_item(store: Store) -> None:
 
 
 # Upkeep
-
-
-async def test_open_jobs_are_those_that_no_living_worker_holds(store: Store) -> None:
-    waiting, held, dead, delayed, closed = [await accepted(store) for _ in range(5)]
-    await started(store, held)
-    await lapse(store, await started(store, dead))
-    await attempts.end(store, await started(store, delayed), DELAYED)
-    await attempts.end(store, await started(store, closed), completed())
-    await store.pool.execute("update jobs set accepted_at = now() - interval '3 s'")
-    assert {job.id for job in await jobs.take_open(store, [JOB.type], 10)} == {
-        waiting.id,
-        dead.id,
-        delayed.id,
-    }
-
-
-async def test_a_job_that_was_just_accepted_is_left_to_who_accepted_it(store: Store) -> None:
-    await accepted(store)
-    assert await jobs.take_open(store, [JOB.type], 10) == []
-
-
-async def test_open_jobs_are_taken_in_turns(store: Store) -> None:
-    ids = {(await accepted(store)).id for _ in range(6)}
-    await store.pool.execute("update jobs set accepted_at = now() - interval '3 s'")
-    turns = [{job.id for job in await jobs.take_open(store, [JOB.type], 2)} for _ in range(3)]
-    assert [len(turn) for turn in turns] == [2, 2, 2]
-    assert set.union(*turns) == ids
-
-
-async def test_only_an_unheld_job_is_closed_from_elsewhere(store: Store) -> None:
-    job = await started(store)
-    assert not await jobs.close(store, job, "stopped")
-    assert await look(store, job) == job
-    await lapse(store, job)
-    assert await jobs.close(store, job, "stopped")
-    closed = await look(store, job)
-    assert (closed.status, closed.failed_reason) == (JobStatus.FAILED, "stopped")
-    assert closed.finished_at is not None
-    assert (await media_item(store))["processing_status"] == "failed"
-
-
-async def test_a_job_that_was_started_meanwhile_is_not_closed(store: Store) -> None:
-    seen = await accepted(store)
-    await lapse(store, await started(store, seen))
-    assert not await jobs.close(store, seen, "cancelled")
-
-
-async def test_a_death_before_the_start_is_counted_unless_the_job_was_started(store: Store) -> None:
-    job = await accepted(store)
-    await jobs.count_death(store, job)
-    running = await started(store, job)
-    assert running.deaths == 1
-    await jobs.count_death(store, running)
-    await jobs.count_death(store, job)
-    await attempts.end(store, running, DELAYED)
-    await jobs.count_death(store, job)
-    await jobs.count_death(store, running)
-    assert (await look(store, job)).deaths == 2
 
 
 async def test_purge_deletes_old_closed_jobs_and_keeps_their_costs(store: Store) -> None:
