@@ -47,7 +47,7 @@ def once(call: Call) -> Perform:
     return perform
 
 
-async def paid(work: Work, service: str, estimate: Charge, make: Make) -> Any:
+async def paid(work: Work, service: str, estimate: Charge, make: Make, *, part: str = "") -> Any:
     """Makes a call that is billed each time it is made, and returns its result.
 
     Once begun it is seen through to its record, even where the job is cut short.
@@ -57,6 +57,7 @@ async def paid(work: Work, service: str, estimate: Charge, make: Make) -> Any:
         service: Whom the call goes to.
         estimate: What it may cost at most.
         make: Makes the call, within `aws.call_timeout` seconds.
+        part: The part of the operation that it is about (see `parts`); empty: the whole.
 
     Raises:
         FenceLost: Another worker has started the job since; the call is not made.
@@ -64,7 +65,7 @@ async def paid(work: Work, service: str, estimate: Charge, make: Make) -> Any:
     """
 
     async def see(passage: Passage) -> Any:
-        run = await _begin_freshly(work, service, estimate)
+        run = await _begin_freshly(work, service, estimate, part)
         if passage.cut:
             await _unmake(work, run)
             return None
@@ -73,7 +74,7 @@ async def paid(work: Work, service: str, estimate: Charge, make: Make) -> Any:
     return await work.tools.inflight.see_through(see)
 
 
-async def _begin_freshly(work: Work, service: str, estimate: Charge) -> operations.Run:
+async def _begin_freshly(work: Work, service: str, estimate: Charge, part: str) -> operations.Run:
     # A process that was paused after it began must not call, others may have by now: it begins again, fenced.
     while True:
         asked = time.monotonic()
@@ -84,6 +85,7 @@ async def _begin_freshly(work: Work, service: str, estimate: Charge) -> operatio
             work.operation,
             estimate=estimate,
             seconds=work.tools.settings.aws.call_timeout + FRESH,
+            part=part,
         )
         if time.monotonic() - asked < FRESH:
             return run
