@@ -122,6 +122,13 @@ class Video:
 
 
 @frozen
+class Text:
+    """How texts are read."""
+
+    most_bytes: int = whole(10 * 1024 * 1024, "Bytes of UTF-8 that a text in S3 may have.")
+
+
+@frozen
 class Embedding:
     """How embeddings are made."""
 
@@ -288,6 +295,7 @@ class Settings:
     database: Database = Database()
     aws: Aws = Aws()
     video: Video = Video()
+    text: Text = Text()
     embedding: Embedding = Embedding()
     worker: Worker = Worker()
     upkeep: Upkeep = Upkeep()
