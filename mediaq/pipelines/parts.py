@@ -72,7 +72,8 @@ async def paid_in_parts(work: Work, service: str, parts: Sequence[Part], join: J
     answers = await _answers(work, service, parts, noun)
 
     async def make(run: operations.Run) -> Settled:  # noqa: ARG001 - the shape of Make
-        whole = await asyncio.to_thread(join, [answers[part.key] for part in parts])
+        # Let go of as they are joined: of a long text they are large.
+        whole = await asyncio.to_thread(join, [answers.pop(part.key) for part in parts])
         return attrs.evolve(whole, charge=None)
 
     return await recorded(work, service, None, make)
