@@ -144,19 +144,59 @@ class Job:
 
 
 @frozen
+class Tier:
+    """A lower price for what goes beyond a volume.
+
+    Args:
+        above: Units of the item in one month (UTC) from which on it holds.
+        unit_price: Price of each unit beyond them.
+    """
+
+    above: Decimal
+    unit_price: Decimal
+
+
+@frozen
 class Charge:
-    """What one call costs by the price list."""
+    """What one call costs by the price list.
+
+    As priced it is the month's first call, the dearest there is; `after` tells what it costs as a later one.
+
+    Args:
+        item: A line of the price list.
+        units: What is billed of it.
+        unit: The unit.
+        unit_price: Price of the call's first unit.
+        price_version: Version of the price list.
+        tiers: Lower prices of later units, counted from the call's first.
+    """
 
     item: str
     units: Decimal
     unit: str
     unit_price: Decimal
     price_version: str
+    tiers: tuple[Tier, ...] = ()
 
     @property
     def amount(self) -> Decimal:
-        """The price in US dollars, exact."""
-        return self.units * self.unit_price
+        """The price in US dollars, exact: `units` times `unit_price`, less what further tiers take off."""
+        prices = (self.unit_price, *(tier.unit_price for tier in self.tiers))
+        reached = zip(prices, self.tiers, strict=False)
+        saved = sum(
+            max(self.units - tier.above, Decimal(0)) * (price - tier.unit_price) for price, tier in reached
+        )
+        return self.units * self.unit_price - saved
+
+    def after(self, before: Decimal) -> Charge:
+        """Returns what the call costs once `before` units of the item have been billed in its month."""
+        passed = [tier for tier in self.tiers if tier.above <= before]
+        ahead = self.tiers[len(passed) :]
+        return attrs.evolve(
+            self,
+            unit_price=passed[-1].unit_price if passed else self.unit_price,
+            tiers=tuple(Tier(tier.above - before, tier.unit_price) for tier in ahead),
+        )
 
 
 @frozen

@@ -16,7 +16,7 @@ from mediaq.pipelines import cache, openai
 from mediaq.pipelines.film import find_film, take_thumbnails
 from mediaq.pipelines.metered import metered, patiently, settled
 from mediaq.pipelines.operation import Operation, Pipeline, Request, Results, Work
-from mediaq.pipelines.prices import PRICES
+from mediaq.pipelines.price_list import prices_now
 from mediaq.pipelines.requests import ObjectKey, Text, checked_type
 from mediaq.store import operations
 
@@ -65,11 +65,11 @@ async def generate_embedding(work: Work) -> Any:
 
 
 async def _embed(work: Work, model: Model, content: bytes) -> dict[str, Any]:
-    async with metered(work, model.service, PRICES.charge(model.item, model.most(content))) as run:
+    async with metered(work, model.service, prices_now().charge(model.item, model.most(content))) as run:
         values, billed = await model.embed(work, content)
     answer = Settled(
         {"source": "generated", "embedding": values},
-        PRICES.charge(model.item, billed),
+        prices_now().charge(model.item, billed),
         _vector(work, model, values),
     )
     result: dict[str, Any] = await settled(work, run, answer)
@@ -79,7 +79,7 @@ async def _embed(work: Work, model: Model, content: bytes) -> dict[str, Any]:
 async def _reuse(work: Work, model: Model, values: list[float]) -> dict[str, Any]:
     async with metered(work, model.service, None) as run:
         result = {"source": "cache", "embedding": values}
-    answer = Settled(result, PRICES.nothing(model.item), _vector(work, model, values))
+    answer = Settled(result, prices_now().nothing(model.item), _vector(work, model, values))
     await operations.settle(work.tools.store, run, answer, Certainty.REUSED)
     return result
 

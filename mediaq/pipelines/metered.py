@@ -12,7 +12,7 @@ from mediaq.aws.calls import call as call_aws
 from mediaq.errors import NoRoom, ProviderError, TryAgain
 from mediaq.model import Charge, Settled, TaskStatus
 from mediaq.pipelines.operation import Call, Perform, Work
-from mediaq.pipelines.prices import PRICES
+from mediaq.pipelines.price_list import prices_now
 from mediaq.store import operations
 
 T = TypeVar("T")
@@ -22,7 +22,7 @@ def once(call: Call) -> Perform:
     """Makes an operation of one billable call that is answered at once."""
 
     async def perform(work: Work) -> Any:
-        charge = PRICES.charge(call.item, call.count(work.job.request))
+        charge = prices_now().charge(call.item, call.count(work.job.request))
 
         async def attempt() -> Any:
             params = call.params(work)

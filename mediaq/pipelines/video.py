@@ -14,7 +14,7 @@ from mediaq.model import Settled, TaskStatus
 from mediaq.pipelines.film import find_film, take_thumbnails
 from mediaq.pipelines.metered import metered, patiently, settled
 from mediaq.pipelines.operation import Answer, Operation, Pipeline, Work
-from mediaq.pipelines.prices import PRICES
+from mediaq.pipelines.price_list import prices_now
 from mediaq.pipelines.requests import ObjectKey, Seconds, request_type
 from mediaq.store import operations
 
@@ -32,7 +32,7 @@ async def transcribe(work: Work) -> Any:
     film = await find_film(work)
     if not film.probe.has_audio:
         raise Refused(f"{film.info.key} has no sound to transcribe", "NoAudio")
-    charge = PRICES.charge("transcribe.batch", film.probe.audio_ms)
+    charge = prices_now().charge("transcribe.batch", film.probe.audio_ms)
 
     async def attempt() -> Any:
         name = await _provider_name(work)
@@ -53,7 +53,7 @@ async def detect_labels(work: Work) -> Any:
         Refused: Rekognition cannot read it.
     """
     film = await find_film(work)
-    estimate = PRICES.charge("rekognition.video.labels", film.probe.duration_ms)
+    estimate = prices_now().charge("rekognition.video.labels", film.probe.duration_ms)
 
     async def attempt() -> Any:
         name = await _provider_name(work)
@@ -64,7 +64,7 @@ async def detect_labels(work: Work) -> Any:
             )
             await operations.name_provider_job(work.tools.store, run, started["JobId"])
             labels, length = await _collect_labels(work, started["JobId"])
-        billed = PRICES.charge("rekognition.video.labels", length)
+        billed = prices_now().charge("rekognition.video.labels", length)
         return await settled(work, run, Settled(labels, billed))
 
     return await patiently(work, attempt)
