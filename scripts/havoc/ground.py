@@ -1,0 +1,98 @@
+"""What faults act upon: the processes, and ways to the servers that do not lead through mediaq."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Collection
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import asyncpg
+import httpx
+from attrs import field, frozen
+from redis.asyncio import Redis
+
+from havoc.crew import Crew
+from havoc.faults import Fault
+from mediaq.embedded import leftovers
+
+# Seconds to wait for a server that is to answer a question about the run.
+TIMEOUT = 5.0
+# Seconds that every call to the stand-in takes at least: as long as a look by AWS, so that faults meet calls.
+PACE = 0.3
+_UNDER_WAY = """
+select id from jobs where status = 'active' and ($1::text[] is null or lease_owner = any($1::text[]))
+"""
+
+
+@frozen
+class Ground:
+    """What faults act upon.
+
+    Args:
+        crew: The processes.
+        redis: A client of Valkey.
+        standin: A client of the stand-in's own routes.
+        quiet: Set once no job is open any more: what waits for calls need not wait longer.
+    """
+
+    crew: Crew
+    redis: Redis
+    standin: httpx.AsyncClient
+    quiet: asyncio.Event = field(factory=asyncio.Event)
+
+    @asynccontextmanager
+    async def turns(self, fault: Fault) -> AsyncIterator[None]:
+        """Have a fault's targets to oneself while the block runs."""
+        async with AsyncExitStack() as stack:
+            for target in sorted(fault.targets):
+                await stack.enter_async_context(self.crew.actors[target].turn)
+            yield
+
+    async def under_way(self, fault: Fault, workers: Collection[str]) -> frozenset[str]:
+        """Return the ids of the jobs that run: on the fault's targets if these are workers, else all.
+
+        Where Postgres is away, nobody knows of any.
+        """
+        owners = None
+        if set(fault.targets) & set(workers):
+            owners = [owner for target in fault.targets for owner in await self._owners(target)]
+        try:
+            async with self.postgres() as connection:
+                return frozenset(row["id"] for row in await connection.fetch(_UNDER_WAY, owners))
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
+            return frozenset()
+
+    @asynccontextmanager
+    async def postgres(self) -> AsyncIterator[asyncpg.Connection]:
+        """Yield a connection to Postgres.
+
+        Raises:
+            OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError: It is away.
+        """
+        connection = await asyncpg.connect(
+            self.crew.info.database_url, timeout=TIMEOUT, command_timeout=TIMEOUT
+        )
+        try:
+            yield connection
+        finally:
+            connection.terminate()
+
+    async def _owners(self, target: str) -> list[str]:
+        """Return the names by which a worker's processes hold jobs: a stock worker's children run them."""
+        pid = await self.crew.actors[target].running()
+        children = await asyncio.to_thread(leftovers.descendants, pid)
+        return [f"{socket.gethostname()}:{one}" for one in (pid, *(child.pid for child in children))]
+
+
+@asynccontextmanager
+async def open_ground(crew: Crew) -> AsyncIterator[Ground]:
+    """Open the ways to the servers, and slow the stand-in down to the pace of the real services."""
+    address = f"{crew.info.aws_endpoint_url}/_standin/"
+    async with (
+        Redis.from_url(crew.info.redis_url, socket_timeout=TIMEOUT) as redis,
+        httpx.AsyncClient(base_url=address, timeout=TIMEOUT, trust_env=False) as standin,
+    ):
+        pace = {"operation": "*", "kind": "latency", "seconds": PACE, "times": None}
+        (await standin.post("faults", json=pace)).raise_for_status()
+        yield Ground(crew, redis, standin)
