@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 
 import asyncpg
@@ -25,6 +26,8 @@ from mediaq.embedded.processes import ProcessFailedError
 PATIENCE = 300.0
 # Seconds for answers on their way to be put on record: a call's own timeout, and a little.
 SETTLING = 7.0
+# Seconds that a fault waits for its worker to have a job.
+MEETING = 10.0
 _POLL = 0.25
 _STRIKES = {kind.name: kind.strike for kind in (*KINDS, DEPLOYS)}
 _AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
@@ -103,11 +106,20 @@ async def _strike(ground: Ground, roster: Roster, fault: Fault) -> Struck:
     async with ground.turns(fault):
         met: frozenset[str] = frozenset()
         try:
-            met = await ground.under_way(fault, roster.all_workers)
+            met = await _meet(ground, roster, fault)
             return Struck(fault, await _STRIKES[fault.kind](ground, fault), met)
         except (NoEffectError, ProcessFailedError, RedisError, httpx.HTTPError, *_AWAY) as error:
             now = time.time()
             return Struck(fault, Blow(now, now, str(error) or type(error).__name__), met, took_effect=False)
+
+
+async def _meet(ground: Ground, roster: Roster, fault: Fault) -> frozenset[str]:
+    """Return the jobs that the fault meets; what strikes workers waits a while until they have some."""
+    look = partial(ground.under_way, fault, roster.all_workers)
+    if set(fault.targets) & set(roster.all_workers) and not ground.quiet.is_set():
+        with suppress(TimeoutError):
+            return await until(look, most=MEETING, every=_POLL)
+    return await look()
 
 
 async def _all_closed(ground: Ground) -> bool:

@@ -23,6 +23,8 @@ SERVERS = ("valkey", "postgres", "s3", "standin")
 SERVICES = ("serve-1", "serve-2")
 STOCK = "stock"
 _DEFAULTS = Path(__file__).parents[2] / "config.toml"
+# How long an asynchronous job is queued, and at least in progress: so that faults meet some that run.
+_STATE_SECONDS = "1.5"
 _FOREIGN = ("AWS_", "MEDIAQ_", "RQ_")
 
 # Short waits, so that a run ends within minutes. Leases and timeouts of servers are the defaults.
@@ -103,8 +105,9 @@ async def running_crew(data: Path, roster: Roster, deaths: int) -> AsyncIterator
     second = ports.free_port()
     environment = {**_own_variables(), **_SETTINGS, "MEDIAQ_WORKER__DEATHS": str(deaths)}
     async with Supervisor(data, environment=environment) as supervisor:
-        *servers, [serve, worker] = processes(site, info)
-        for layer in [*servers, [*_services(serve, second), *_workers(worker, roster)]]:
+        servers, [standin, migrate], [serve, worker] = processes(site, info)
+        slow = evolve(standin, command=[*standin.command, "--seconds-per-state", _STATE_SECONDS])
+        for layer in [servers, [slow, migrate], [*_services(serve, second), *_workers(worker, roster)]]:
             await supervisor.start(layer)
         names = (*SERVERS, *SERVICES, *roster.all_workers)
         actors = {name: Actor(supervisor.child(name)) for name in names}

@@ -18,8 +18,8 @@ from mediaq.embedded import leftovers
 
 # Seconds to wait for a server that is to answer a question about the run.
 TIMEOUT = 5.0
-# Seconds that every call to the stand-in takes at least: as long as a look by AWS, so that faults meet calls.
-PACE = 0.3
+# Seconds that every call to the stand-in takes at least: as slow as AWS, so that faults meet calls.
+PACE = 1.0
 _UNDER_WAY = """
 select id from jobs where status = 'active' and ($1::text[] is null or lease_owner = any($1::text[]))
 """
@@ -31,13 +31,11 @@ class Ground:
 
     Args:
         crew: The processes.
-        redis: A client of Valkey.
         standin: A client of the stand-in's own routes.
         quiet: Set once no job is open any more: what waits for calls need not wait longer.
     """
 
     crew: Crew
-    redis: Redis
     standin: httpx.AsyncClient
     quiet: asyncio.Event = field(factory=asyncio.Event)
 
@@ -62,6 +60,12 @@ class Ground:
                 return frozenset(row["id"] for row in await connection.fetch(_UNDER_WAY, owners))
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
             return frozenset()
+
+    @asynccontextmanager
+    async def redis(self) -> AsyncIterator[Redis]:
+        """Yield a client of Redis with a connection of its own."""
+        async with Redis.from_url(self.crew.info.redis_url, socket_timeout=TIMEOUT) as client:
+            yield client
 
     @asynccontextmanager
     async def postgres(self) -> AsyncIterator[asyncpg.Connection]:
@@ -89,10 +93,7 @@ class Ground:
 async def open_ground(crew: Crew) -> AsyncIterator[Ground]:
     """Open the ways to the servers, and slow the stand-in down to the pace of the real services."""
     address = f"{crew.info.aws_endpoint_url}/_standin/"
-    async with (
-        Redis.from_url(crew.info.redis_url, socket_timeout=TIMEOUT) as redis,
-        httpx.AsyncClient(base_url=address, timeout=TIMEOUT, trust_env=False) as standin,
-    ):
+    async with httpx.AsyncClient(base_url=address, timeout=TIMEOUT, trust_env=False) as standin:
         pace = {"operation": "*", "kind": "latency", "seconds": PACE, "times": None}
         (await standin.post("faults", json=pace)).raise_for_status()
-        yield Ground(crew, redis, standin)
+        yield Ground(crew, standin)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
@@ -17,6 +18,8 @@ EXPLAINED = ("unanswered", "started")
 # Seconds within which a call that was begun is billed: longer than any fault delays it.
 LONGEST_CALL = 15.0
 NOBODY = "no job"
+# Where the call went, in what botocore says of its connection: another address for every model and every run.
+_ADDRESS = re.compile(r' from endpoint URL: "[^"]*"')
 
 Operation = tuple[str, str]
 
@@ -97,4 +100,4 @@ def possibly_billed(evidence: Evidence) -> Counter[tuple[str, str]]:
 def _story(run: Run | None) -> tuple[str, str]:
     if run is None:
         return "none", "there is no call that the row is for"
-    return run.state, run.error or "no answer was put on record"
+    return run.state, _ADDRESS.sub("", run.error or "no answer was put on record")

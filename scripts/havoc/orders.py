@@ -21,6 +21,8 @@ from mediaq.pipelines.text import TEXT
 from mediaq.pipelines.video import VIDEO
 
 FILM_SECONDS = 1.0
+# How many requests are due at the same time, on average.
+AT_ONCE = 6
 # The share of requests that are sent again, with the same key, after they were accepted.
 REPEATED = 0.2
 
@@ -77,7 +79,9 @@ def draw_orders(seed: int, count: int, seconds: float, bucket: str) -> list[Orde
     chance = source(seed, "orders")
     last = list(_SHARES)[:count]
     early = count - len(last)
-    dues = [*sorted(chance.uniform(0, seconds) for _ in range(early)), *(seconds for _ in last)]
+    # Several at once, as when someone uploads an album: there is a queue at times.
+    times = [chance.uniform(0, seconds) for _ in range(1 + early // AT_ONCE)]
+    dues = [*sorted(chance.choices(times, k=early)), *(seconds for _ in last)]
     makers = [*chance.choices(list(_SHARES), list(_SHARES.values()), k=early), *last]
     return [
         make(_Draft(number, round(due, 2), bucket, chance, complete=number >= early))

@@ -58,13 +58,11 @@ def _recovery(
 
 
 def _next_end(moment: float, record: Record) -> float | None:
-    """Return the seconds until the next job ended; None where none was open."""
-    open_then = [
-        job.finished_at or NEVER
-        for job in record.jobs
-        if job.accepted_at <= moment < (job.finished_at or NEVER)
-    ]
-    return min(open_then) - moment if open_then else None
+    """Return the seconds until a job ended; None where none was open."""
+    spans = [(job.accepted_at, job.finished_at or NEVER) for job in record.jobs]
+    if not any(accepted <= moment < end for accepted, end in spans):
+        return None
+    return min(end for _, end in spans if end > moment) - moment
 
 
 def _went_on(

@@ -26,7 +26,7 @@ _RECOVERY = (
     "Recovery in seconds: median, longest. Next end: from a fault's end until any job ended, if one was open.\n"
     "Went on: until each job that ran when it struck (on that worker, if it struck one) began or ended a call."
 )
-_LEDGER = "The ledger beside the stand-in's bill: calls, and their units"
+_LEDGER = "The ledger beside the stand-in's bill: so many calls, and their units"
 
 
 def print_struck(console: Console, seconds: float, struck: Struck) -> None:
@@ -55,40 +55,42 @@ def print_evidence(console: Console, title: str, evidence: Evidence, checks: Seq
 def _print_recoveries(console: Console, found: Sequence[Recovery]) -> None:
     if not found:
         return
-    table = _table(_RECOVERY, "fault", "", "times", "next end", "jobs met", "went on")
+    table = _table("fault", "", "times", "next end", "jobs met", "went on")
     for one in found:
         title = _TITLES[one.kind]
         went_on = _spread(one.went_on)
         table.add_row(one.kind, title, str(one.times), _spread(one.next_ends), str(len(one.went_on)), went_on)
-    console.print(table)
+    console.print(_RECOVERY, table, sep="\n")
 
 
 def _print_ledger(console: Console, evidence: Evidence) -> None:
     entries = [cost.entry for cost in evidence.record.costs]
-    table = _table(_LEDGER, "operation", "item", "bill", "billed", "possibly billed", "verdict")
+    table = _table("operation", "item", "bill", "billed", "possibly billed", "verdict")
     for line in audit.compare(entries, evidence.record.calls).lines:
-        sums = (
-            f"{part.calls}: {part.units.normalize():f}" for part in (line.truth, line.billed, line.possible)
-        )
+        sums = map(_sum, (line.truth, line.billed, line.possible))
         table.add_row(line.operation, line.item, *sums, str(line.verdict))
-    console.print(table)
+    console.print(_LEDGER, table, sep="\n")
 
 
 def _print_possibly_billed(console: Console, evidence: Evidence) -> None:
     unsure = possibly_billed(evidence)
     if not unsure:
         return
-    table = _table("Why cost rows are possibly billed", "state of the call", "reason", "rows")
+    table = _table("state of the call", "reason", "rows")
     for (state, reason), rows in unsure.most_common():
         table.add_row(state, reason, str(rows))
-    console.print(table)
+    console.print("Why cost rows are possibly billed", table, sep="\n")
 
 
-def _table(title: str, *headings: str) -> Table:
-    table = Table(title=title, title_justify="left", box=box.MARKDOWN)
+def _table(*headings: str) -> Table:
+    table = Table(box=box.MARKDOWN)
     for heading in headings:
         table.add_column(heading, overflow="fold")
     return table
+
+
+def _sum(part: audit.Sum) -> str:
+    return f"{part.calls}: {part.units.normalize():f}"
 
 
 def _spread(seconds: Sequence[float]) -> str:

@@ -33,7 +33,8 @@ async def restart(ground: Ground, fault: Fault) -> Blow:
 async def empty(ground: Ground, fault: Fault) -> Blow:
     """Kill Redis and start it again without its data, after a while."""
     actor = ground.crew.actors[fault.target]
-    before = await ground.redis.dbsize()
+    async with ground.redis() as redis:
+        before = await redis.dbsize()
     struck = time.time()
     pid = await actor.kill()
     await asyncio.to_thread(shutil.rmtree, ground.crew.data / fault.target / _REDIS_DATA)
@@ -49,7 +50,7 @@ async def flush(ground: Ground, fault: Fault) -> Blow:  # noqa: ARG001 -- the sh
     Raises:
         NoEffectError: There was nothing to forget.
     """
-    async with ground.redis.pipeline(transaction=True) as pipe:
+    async with ground.redis() as redis, redis.pipeline(transaction=True) as pipe:
         pipe.dbsize()
         pipe.flushall()
         pipe.dbsize()
@@ -65,7 +66,8 @@ async def cut_redis(ground: Ground, fault: Fault) -> Blow:  # noqa: ARG001 -- th
     Raises:
         NoEffectError: There were none.
     """
-    return _cut(await ground.redis.client_kill_filter(_type="normal"))
+    async with ground.redis() as redis:
+        return _cut(await redis.client_kill_filter(_type="normal", skipme=True))
 
 
 async def cut_postgres(ground: Ground, fault: Fault) -> Blow:  # noqa: ARG001 -- the shape of a strike
