@@ -181,12 +181,13 @@ class Charge:
     @property
     def amount(self) -> Decimal:
         """The price in US dollars, exact: `units` times `unit_price`, less what further tiers take off."""
-        prices = (self.unit_price, *(tier.unit_price for tier in self.tiers))
-        reached = zip(prices, self.tiers, strict=False)
-        saved = sum(
-            max(self.units - tier.above, Decimal(0)) * (price - tier.unit_price) for price, tier in reached
+        reached = [tier for tier in self.tiers if tier.above < self.units]
+        prices = (self.unit_price, *(tier.unit_price for tier in reached))
+        saved = (
+            (self.units - tier.above) * (price - tier.unit_price)
+            for price, tier in zip(prices, reached, strict=False)
         )
-        return self.units * self.unit_price - saved
+        return self.units * self.unit_price - sum(saved, Decimal(0))
 
     def after(self, before: Decimal) -> Charge:
         """Returns what the call costs once `before` units of the item have been billed in its month."""
