@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 
-import asyncpg
 import httpx
 from attrs import field, frozen
 from redis.exceptions import RedisError
@@ -16,7 +15,7 @@ from redis.exceptions import RedisError
 from havoc.catalog import DEPLOYS, KINDS
 from havoc.crew import Roster
 from havoc.faults import Blow, Fault, NoEffectError, Struck
-from havoc.ground import Ground
+from havoc.ground import AWAY, Ground
 from havoc.orders import Order
 from havoc.poll import until
 from havoc.webapp import WebApp
@@ -30,7 +29,6 @@ SETTLING = 7.0
 MEETING = 10.0
 _POLL = 0.25
 _STRIKES = {kind.name: kind.strike for kind in (*KINDS, DEPLOYS)}
-_AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 _ANY_OPEN = "select exists (select from jobs where status in ('waiting', 'active', 'delayed'))"
 
 
@@ -108,18 +106,18 @@ async def _strike(ground: Ground, roster: Roster, fault: Fault) -> Struck:
         try:
             met = await _meet(ground, roster, fault)
             return Struck(fault, await _STRIKES[fault.kind](ground, fault), met)
-        except (NoEffectError, ProcessFailedError, RedisError, httpx.HTTPError, *_AWAY) as error:
+        except (NoEffectError, ProcessFailedError, RedisError, httpx.HTTPError, *AWAY) as error:
             now = time.time()
             return Struck(fault, Blow(now, now, str(error) or type(error).__name__), met, took_effect=False)
 
 
 async def _meet(ground: Ground, roster: Roster, fault: Fault) -> frozenset[str]:
     """Return the jobs that the fault meets; what strikes workers waits a while until they have some."""
-    look = partial(ground.under_way, fault, roster.all_workers)
-    if set(fault.targets) & set(roster.all_workers) and not ground.quiet.is_set():
-        with suppress(TimeoutError):
-            return await until(look, most=MEETING, every=_POLL)
-    return await look()
+    if not set(fault.targets) & set(roster.all_workers):
+        return await ground.under_way()
+    with suppress(TimeoutError):
+        return await until(partial(ground.under_way_on, fault.targets), most=MEETING, every=_POLL)
+    return frozenset()
 
 
 async def _all_closed(ground: Ground) -> bool:
@@ -127,5 +125,5 @@ async def _all_closed(ground: Ground) -> bool:
     try:
         async with ground.postgres() as connection:
             return not await connection.fetchval(_ANY_OPEN)
-    except _AWAY:
+    except AWAY:
         return False

@@ -14,7 +14,7 @@ from havoc.faults import NoEffectError
 from havoc.ground import Ground
 from havoc.poll import until
 from havoc.record import Record, read_record
-from havoc.webapp import WebApp
+from havoc.webapp import Answers, WebApp
 
 # Seconds for Redis to show no job as open: of a killed stock worker RQ thinks for 90 s that it runs its job.
 PATIENCE = 100.0
@@ -29,7 +29,7 @@ class Evidence:
     Args:
         plan: What was to happen.
         course: What happened.
-        webapp: What callers saw.
+        answers: What callers saw.
         record: What is on record.
         own_ends: How often each process ended that nothing had struck, of those that did.
         queued: How many jobs each queue still shows as open, of those that show any.
@@ -37,7 +37,7 @@ class Evidence:
 
     plan: Plan
     course: Course
-    webapp: WebApp
+    answers: Answers
     record: Record
     own_ends: Mapping[str, int]
     queued: Mapping[str, int]
@@ -51,7 +51,7 @@ async def gather(ground: Ground, plan: Plan, course: Course, webapp: WebApp) -> 
     """
     queued = await _empty_queues(webapp)
     own_ends = await _census(ground.crew)
-    return Evidence(plan, course, webapp, await read_record(ground), own_ends, queued)
+    return Evidence(plan, course, webapp.answers, await read_record(ground), own_ends, queued)
 
 
 async def _census(crew: Crew) -> dict[str, int]:

@@ -20,6 +20,8 @@ from mediaq.embedded import leftovers
 TIMEOUT = 5.0
 # Seconds that every call to the stand-in takes at least: as slow as AWS, so that faults meet calls.
 PACE = 1.0
+# What asyncpg raises where Postgres is away or cuts the connection.
+AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 _UNDER_WAY = """
 select id from jobs where status = 'active' and ($1::text[] is null or lease_owner = any($1::text[]))
 """
@@ -47,19 +49,13 @@ class Ground:
                 await stack.enter_async_context(self.crew.actors[target].turn)
             yield
 
-    async def under_way(self, fault: Fault, workers: Collection[str]) -> frozenset[str]:
-        """Return the ids of the jobs that run: on the fault's targets if these are workers, else all.
+    async def under_way(self) -> frozenset[str]:
+        """Return the ids of the jobs that run; none where Postgres is away and nobody knows."""
+        return await self._under_way(None)
 
-        Where Postgres is away, nobody knows of any.
-        """
-        owners = None
-        if set(fault.targets) & set(workers):
-            owners = [owner for target in fault.targets for owner in await self._owners(target)]
-        try:
-            async with self.postgres() as connection:
-                return frozenset(row["id"] for row in await connection.fetch(_UNDER_WAY, owners))
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
-            return frozenset()
+    async def under_way_on(self, workers: Collection[str]) -> frozenset[str]:
+        """Return the ids of the jobs that run on some workers; none where Postgres is away."""
+        return await self._under_way([owner for worker in workers for owner in await self._owners(worker)])
 
     @asynccontextmanager
     async def redis(self) -> AsyncIterator[Redis]:
@@ -81,6 +77,13 @@ class Ground:
             yield connection
         finally:
             connection.terminate()
+
+    async def _under_way(self, owners: list[str] | None) -> frozenset[str]:
+        try:
+            async with self.postgres() as connection:
+                return frozenset(row["id"] for row in await connection.fetch(_UNDER_WAY, owners))
+        except AWAY:
+            return frozenset()
 
     async def _owners(self, target: str) -> list[str]:
         """Return the names by which a worker's processes hold jobs: a stock worker's children run them."""

@@ -22,7 +22,7 @@ def judge(evidence: Evidence) -> list[Check]:
 
 def complaints(evidence: Evidence) -> Iterator[str]:
     """Yield a sentence about each thing that is wrong and that the checks only count."""
-    yield from (f"a request was answered: {answer}" for answer in evidence.webapp.complaints)
+    yield from (f"a request was answered: {answer}" for answer in evidence.answers.complaints)
     for run in repeated(evidence.record.runs):
         yield f"job {run.job_id}: {run.operation} was called again by run {run.id}, which is {run.state}"
     yield from Bill.of(evidence).faults()
@@ -32,20 +32,20 @@ def complaints(evidence: Evidence) -> Iterator[str]:
 
 
 def _requests(evidence: Evidence) -> list[Check]:
-    webapp = evidence.webapp
-    again = [ids for ids in webapp.jobs.values() if len(ids) > 1]
+    answers = evidence.answers
+    again = [ids for ids in answers.jobs.values() if len(ids) > 1]
     others = sum(len(set(ids)) > 1 for ids in again)
     return [
-        equal("requests accepted", len(evidence.plan.orders), len(webapp.jobs)),
-        shown("how they were answered until then", _counted(webapp.answers)),
-        equal("answers that tell no caller what to do", 0, len(webapp.complaints)),
+        equal("requests accepted", len(evidence.plan.orders), len(answers.jobs)),
+        shown("how they were answered until then", _counted(answers.counts)),
+        equal("answers that tell no caller what to do", 0, len(answers.complaints)),
         equal(f"of {len(again)} sent again with their key, answered with another job", 0, others),
     ]
 
 
 def _jobs(evidence: Evidence) -> list[Check]:
     jobs = {job.id: job for job in evidence.record.jobs}
-    accepted = {ids[0] for ids in evidence.webapp.jobs.values()}
+    accepted = {ids[0] for ids in evidence.answers.jobs.values()}
     items = Counter(job.media_item_id for job in jobs.values())
     closed = [job for job in jobs.values() if job.closed]
     failed = Counter(job.failed_reason or "no reason" for job in closed if job.status == JobStatus.FAILED)

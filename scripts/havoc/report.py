@@ -23,8 +23,8 @@ from proof.report import print_checks
 _MOST_COMPLAINTS = 20
 _TITLES = {kind.name: kind.title for kind in (*KINDS, DEPLOYS)}
 _RECOVERY = (
-    "Recovery in seconds: median, longest. Next end: from a fault's end until any job ended, if one was open.\n"
-    "Went on: until each job that ran when it struck (on that worker, if it struck one) began or ended a call."
+    "Recovery in seconds: median, longest. Next end: from a fault's end until a job ended, if any was open.\n"
+    "Went on: until each job that ran when it struck (on that worker, if it struck one) began or ended a call"
 )
 _LEDGER = "The ledger beside the stand-in's bill: so many calls, and their units"
 

@@ -10,6 +10,7 @@ from itertools import count
 from typing import Any
 
 import httpx
+from attrs import field, frozen
 
 from havoc.orders import Order
 
@@ -22,23 +23,34 @@ AGAIN_AFTER = 2.0
 UPLOADS = 8
 
 
+@frozen
+class Answers:
+    """What the services answered.
+
+    Args:
+        jobs: The ids that each accepted request was answered with, by the number of its order.
+        counts: How often a request ended how: with a status, or the name of an error of the connection.
+        complaints: Answers that tell no caller what to do.
+    """
+
+    jobs: dict[int, list[str]] = field(factory=dict)
+    counts: Counter[str] = field(factory=Counter)
+    complaints: list[str] = field(factory=list)
+
+
+@frozen
 class WebApp:
     """Asks for jobs, by turns of one service and the other.
 
     Args:
         http: A client with the user's token.
         services: The addresses of the services.
+        answers: What they answered so far.
     """
 
-    def __init__(self, http: httpx.AsyncClient, services: Sequence[str]) -> None:
-        # The ids that each accepted request was answered with, by the number of its order.
-        self.jobs: dict[int, list[str]] = {}
-        # How often a request was answered how: by a status, or by the name of an error of the connection.
-        self.answers: Counter[str] = Counter()
-        # What was said by an answer that callers need not expect.
-        self.complaints: list[str] = []
-        self._http = http
-        self._services = services
+    http: httpx.AsyncClient
+    services: Sequence[str]
+    answers: Answers = field(factory=Answers)
 
     async def send(self, order: Order) -> None:
         """Ask for a job until it is accepted or refused for good; some are asked for again."""
@@ -46,7 +58,7 @@ class WebApp:
             job = await self._ask(order)
             if job is None:
                 return
-            self.jobs.setdefault(order.number, []).append(job)
+            self.answers.jobs.setdefault(order.number, []).append(job)
             await asyncio.sleep(AGAIN_AFTER if order.repeated else 0)
 
     async def queues(self) -> list[dict[str, Any]]:
@@ -55,17 +67,17 @@ class WebApp:
         Raises:
             httpx.HTTPError: It does not.
         """
-        answer = await self._http.get(f"{self._services[0]}/api/queues", timeout=TIMEOUT)
+        answer = await self.http.get(f"{self.services[0]}/api/queues", timeout=TIMEOUT)
         found: list[dict[str, Any]] = answer.raise_for_status().json()["queues"]
         return found
 
     async def _ask(self, order: Order) -> str | None:
         for number in count(order.number):
-            answer = await self._post(self._services[number % len(self._services)], order)
+            answer = await self._post(self.services[number % len(self.services)], order)
             if answer is not None and answer.status_code == HTTPStatus.ACCEPTED:
                 return str(answer.json()["id"])
             if answer is not None and answer.status_code != HTTPStatus.SERVICE_UNAVAILABLE:
-                self.complaints.append(f"{answer.status_code} {answer.text[:200]}")
+                self.answers.complaints.append(f"{answer.status_code} {answer.text[:200]}")
             if answer is not None and answer.is_client_error:
                 return None
             await asyncio.sleep(PAUSE)
@@ -75,11 +87,11 @@ class WebApp:
         headers = {"Idempotency-Key": order.key}
         url = f"{service}/api/queues/{order.queue}"
         try:
-            answer = await self._http.post(url, json=order.body, headers=headers, timeout=TIMEOUT)
+            answer = await self.http.post(url, json=order.body, headers=headers, timeout=TIMEOUT)
         except httpx.TransportError as error:
-            self.answers[type(error).__name__] += 1
+            self.answers.counts[type(error).__name__] += 1
             return None
-        self.answers[str(answer.status_code)] += 1
+        self.answers.counts[str(answer.status_code)] += 1
         return answer
 
 
