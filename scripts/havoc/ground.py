@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import asyncpg
@@ -18,8 +18,19 @@ from mediaq.embedded import leftovers
 
 # Seconds to wait for a server that is to answer a question about the run.
 TIMEOUT = 5.0
-# Seconds that every call to the stand-in takes at least: as slow as AWS, so that faults meet calls.
-PACE = 1.0
+# Seconds that calls to the stand-in take at least: as slow as AWS, so that faults meet them; and of different
+# lengths, so that they meet jobs of which a part is on record.
+PACE: Mapping[str, float] = {
+    "DetectLabels": 0.4,
+    "DetectText": 0.9,
+    "DetectFaces": 1.6,
+    "DetectModerationLabels": 2.5,
+    "DetectDominantLanguage": 0.3,
+    "DetectSentiment": 0.6,
+    "DetectEntities": 1.3,
+    "DetectKeyPhrases": 2.2,
+    "InvokeModel": 1.2,
+}
 # What asyncpg raises where Postgres is away or cuts the connection.
 AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 _UNDER_WAY = """
@@ -97,6 +108,7 @@ async def open_ground(crew: Crew) -> AsyncIterator[Ground]:
     """Open the ways to the servers, and slow the stand-in down to the pace of the real services."""
     address = f"{crew.info.aws_endpoint_url}/_standin/"
     async with httpx.AsyncClient(base_url=address, timeout=TIMEOUT, trust_env=False) as standin:
-        pace = {"operation": "*", "kind": "latency", "seconds": PACE, "times": None}
-        (await standin.post("faults", json=pace)).raise_for_status()
+        for operation, seconds in PACE.items():
+            rule = {"operation": operation, "kind": "latency", "seconds": seconds, "times": None}
+            (await standin.post("faults", json=rule)).raise_for_status()
         yield Ground(crew, standin)

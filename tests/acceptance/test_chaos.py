@@ -67,7 +67,7 @@ def test_no_process_outlives_the_script(tmp_path: Path, signum: signal.Signals, 
 
 @contextmanager
 def started(folder: Path, *arguments: str) -> Iterator["subprocess.Popen[bytes]"]:
-    """Run the script with its data in a folder; yields when a fault has struck, so that all processes are up."""
+    """Run the script, its data in a folder; yields when a fault has struck: all processes are up."""
     environment = {**os.environ, "TMPDIR": str(folder)}
     with subprocess.Popen([SCRIPT, *arguments], env=environment, stdout=subprocess.PIPE) as script:
         assert script.stdout is not None
