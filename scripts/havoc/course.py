@@ -25,7 +25,7 @@ from mediaq.embedded.processes import ProcessFailedError
 PATIENCE = 300.0
 # Seconds for answers on their way to be put on record: a call's own timeout, and a little.
 SETTLING = 7.0
-# Seconds that a fault waits for its worker to have a job.
+# Seconds that a fault waits for jobs to strike.
 MEETING = 10.0
 _POLL = 0.25
 _STRIKES = {kind.name: kind.strike for kind in (*KINDS, DEPLOYS)}
@@ -112,11 +112,11 @@ async def _strike(ground: Ground, roster: Roster, fault: Fault) -> Struck:
 
 
 async def _meet(ground: Ground, roster: Roster, fault: Fault) -> frozenset[str]:
-    """Return the jobs that the fault meets; what strikes workers waits a while until they have some."""
-    if not set(fault.targets) & set(roster.all_workers):
-        return await ground.under_way()
+    """Return the jobs that the fault meets: those of the workers that it strikes, or all; it waits for some."""
+    strikes_workers = set(fault.targets) & set(roster.all_workers)
+    look = partial(ground.under_way_on, fault.targets) if strikes_workers else ground.under_way
     with suppress(TimeoutError):
-        return await until(partial(ground.under_way_on, fault.targets), most=MEETING, every=_POLL)
+        return await until(look, most=MEETING, every=_POLL)
     return frozenset()
 
 

@@ -27,9 +27,11 @@ _DEFAULTS = Path(__file__).parents[2] / "config.toml"
 _STATE_SECONDS = "1.5"
 _FOREIGN = ("AWS_", "MEDIAQ_", "RQ_")
 
-# Short waits, so that a run ends within minutes. Leases and timeouts of servers are the defaults.
+# Short waits, so that a run ends within minutes, and few slots, so that jobs queue. Leases, and timeouts of
+# servers, are the defaults.
 _SETTINGS: Mapping[str, str] = {
     "MEDIAQ_CONFIG": str(_DEFAULTS),
+    "MEDIAQ_CONCURRENCY": "image-processing=2,video-processing=1,text-analysis=2,embedding-generation=2",
     "MEDIAQ_AWS__CALL_TIMEOUT": "5",
     "MEDIAQ_AWS__FIRST_POLL": "0.3",
     "MEDIAQ_AWS__LONGEST_POLL": "2",

@@ -23,6 +23,9 @@ def judge(evidence: Evidence) -> list[Check]:
 def complaints(evidence: Evidence) -> Iterator[str]:
     """Yield a sentence about each thing that is wrong and that the checks only count."""
     yield from (f"a request was answered: {answer}" for answer in evidence.answers.complaints)
+    for job in evidence.record.jobs:
+        if not job.closed:
+            yield f"job {job.id} is still {job.status}, after {job.attempts} attempts and {job.deaths} deaths"
     for run in repeated(evidence.record.runs):
         yield f"job {run.job_id}: {run.operation} was called again by run {run.id}, which is {run.state}"
     yield from Bill.of(evidence).faults()

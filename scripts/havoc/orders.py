@@ -22,7 +22,7 @@ from mediaq.pipelines.video import VIDEO
 
 FILM_SECONDS = 1.0
 # How many requests are due at the same time, on average.
-AT_ONCE = 6
+AT_ONCE = 10
 # The share of requests that are sent again, with the same key, after they were accepted.
 REPEATED = 0.2
 

@@ -170,6 +170,8 @@ def test_the_stock_worker_may_end_by_itself() -> None:
 def test_what_a_check_only_counts_is_told_in_a_sentence() -> None:
     [sentence] = complaints(recorded(runs=[RUN, AGAIN]))
     assert sentence == f"job job: {OPERATION} was called again by run 2, which is unanswered"
+    [sentence] = complaints(recorded(jobs=[evolve(JOB, status="delayed", finished_at=None)]))
+    assert sentence == "job job is still delayed, after 1 attempts and 0 deaths"
     [sentence] = complaints(recorded(costs=[]))
     assert sentence.startswith(f"job job: {OPERATION}: no cost row for 1 units of {ITEM}")
 
