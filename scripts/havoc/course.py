@@ -112,7 +112,7 @@ async def _strike(ground: Ground, roster: Roster, fault: Fault) -> Struck:
 
 
 async def _meet(ground: Ground, roster: Roster, fault: Fault) -> frozenset[str]:
-    """Return the jobs that the fault meets: those of the workers that it strikes, or all; it waits for some."""
+    """Wait for jobs that the fault meets, on the workers that it strikes or anywhere; return them."""
     strikes_workers = set(fault.targets) & set(roster.all_workers)
     look = partial(ground.under_way_on, fault.targets) if strikes_workers else ground.under_way
     with suppress(TimeoutError):
