@@ -157,6 +157,32 @@ class Tier:
 
 
 @frozen
+class OpenJob:
+    """What the reconciler needs to know of a job that is open on record.
+
+    Args:
+        died_of_push: The push whose worker's death before the start was the last one counted in `deaths`.
+    """
+
+    id: str
+    type: str
+    status: JobStatus = field(converter=JobStatus)
+    progress: Mapping[str, Any]
+    attempts: int
+    max_attempts: int
+    deaths: int
+    died_of_push: str
+    fence: int
+    accepted_at: datetime
+    due_at: datetime | None
+
+    @property
+    def attempts_left(self) -> int:
+        """How many attempts may still be started."""
+        return max(self.max_attempts - self.attempts, 0)
+
+
+@frozen
 class Charge:
     """What one call costs by the price list.
 
@@ -211,8 +237,16 @@ class Vector:
 
 @frozen
 class Settled:
-    """What an answered call came to: its result, what it costs, and a vector where it made one."""
+    """What an answered call came to.
+
+    Args:
+        result: The operation's result.
+        charge: What the call costs; None where it costs nothing.
+        vector: The vector that it made, if any.
+        request_id: The provider's own id of its answer.
+    """
 
     result: Any
     charge: Charge | None = None
     vector: Vector | None = None
+    request_id: str | None = None

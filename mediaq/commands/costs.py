@@ -95,7 +95,9 @@ def _check() -> None:
 
 
 def _show(part: audit.Sum) -> str:
-    return f"{part.calls} calls, {part.units.normalize():f} units, ${part.amount.normalize():f}"
+    calls = "1 call" if part.calls == 1 else f"{part.calls} calls"
+    units = "1 unit" if part.units == 1 else f"{part.units.normalize():f} units"
+    return f"{calls}, {units}, ${part.amount.normalize():f}"
 
 
 def _fetch_calls() -> list[BilledCall]:

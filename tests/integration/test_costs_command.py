@@ -69,7 +69,7 @@ async def test_the_ledger_of_every_operation_is_exact(everything: None) -> None:
     found = lines(output)
     for [provider, billed, possible], verdict in found.values():
         assert provider == billed
-        assert provider.startswith("1 calls, ")
+        assert provider.startswith("1 call, ")
         assert possible == "0 calls, 0 units, $0"
         assert verdict == "exact"
     charged = [
