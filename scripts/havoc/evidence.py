@@ -18,7 +18,7 @@ from havoc.webapp import Answers, WebApp
 
 # Seconds for Redis to show no job as open: of a killed stock worker RQ thinks for 90 s that it runs its job.
 PATIENCE = 100.0
-_OPEN = ("waiting", "active", "delayed")
+_NOT_COMPLETED = ("waiting", "active", "delayed", "failed")
 _POLL = 0.5
 
 
@@ -32,7 +32,7 @@ class Evidence:
         answers: What callers saw.
         record: What is on record.
         own_ends: How often each process ended that nothing had struck, of those that did.
-        queued: How many jobs each queue still shows as open, of those that show any.
+        queued: How many jobs the queues show as what, of what none is to be left.
     """
 
     plan: Plan
@@ -49,7 +49,7 @@ async def gather(ground: Ground, plan: Plan, course: Course, webapp: WebApp) -> 
     Raises:
         OSError, asyncpg.PostgresError, httpx.HTTPError: A server is away.
     """
-    queued = await _empty_queues(webapp)
+    queued = await _left_in_queues(webapp)
     own_ends = await _census(ground.crew)
     return Evidence(plan, course, webapp.answers, await read_record(ground), own_ends, queued)
 
@@ -63,17 +63,17 @@ async def _census(crew: Crew) -> dict[str, int]:
     return {name: actor.own_ends for name, actor in crew.actors.items() if actor.own_ends}
 
 
-async def _empty_queues(webapp: WebApp) -> dict[str, int]:
-    """Return what the queues show as open, once that is nothing or has been something for long."""
+async def _left_in_queues(webapp: WebApp) -> dict[str, int]:
+    """Return what the queues show of jobs that are not completed: nothing, or what stays for long."""
 
-    async def none_open() -> bool:
-        return not _open_jobs(await webapp.queues())
+    async def nothing() -> bool:
+        return not _not_completed(await webapp.queues())
 
     with suppress(TimeoutError):
-        await until(none_open, most=PATIENCE, every=_POLL)
-    return _open_jobs(await webapp.queues())
+        await until(nothing, most=PATIENCE, every=_POLL)
+    return _not_completed(await webapp.queues())
 
 
-def _open_jobs(queues: list[dict[str, Any]]) -> dict[str, int]:
-    counts = {queue["name"]: sum(queue["counts"][status] for status in _OPEN) for queue in queues}
-    return {name: count for name, count in counts.items() if count}
+def _not_completed(queues: list[dict[str, Any]]) -> dict[str, int]:
+    counts = {status: sum(queue["counts"][status] for queue in queues) for status in _NOT_COMPLETED}
+    return {status: count for status, count in counts.items() if count}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -33,8 +32,10 @@ PACE: Mapping[str, float] = {
 }
 # What asyncpg raises where Postgres is away or cuts the connection.
 AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+# The name by which a job is held is host, process id and more.
 _UNDER_WAY = """
-select id from jobs where status = 'active' and ($1::text[] is null or lease_owner = any($1::text[]))
+select id from jobs
+where status = 'active' and ($1::text[] is null or split_part(lease_owner, ':', 2) = any($1::text[]))
 """
 
 
@@ -66,7 +67,7 @@ class Ground:
 
     async def under_way_on(self, workers: Collection[str]) -> frozenset[str]:
         """Return the ids of the jobs that run on some workers; none where Postgres is away."""
-        return await self._under_way([owner for worker in workers for owner in await self._owners(worker)])
+        return await self._under_way([pid for worker in workers for pid in await self._pids(worker)])
 
     @asynccontextmanager
     async def redis(self) -> AsyncIterator[Redis]:
@@ -89,18 +90,18 @@ class Ground:
         finally:
             connection.terminate()
 
-    async def _under_way(self, owners: list[str] | None) -> frozenset[str]:
+    async def _under_way(self, pids: list[str] | None) -> frozenset[str]:
         try:
             async with self.postgres() as connection:
-                return frozenset(row["id"] for row in await connection.fetch(_UNDER_WAY, owners))
+                return frozenset(row["id"] for row in await connection.fetch(_UNDER_WAY, pids))
         except AWAY:
             return frozenset()
 
-    async def _owners(self, target: str) -> list[str]:
-        """Return the names by which a worker's processes hold jobs: a stock worker's children run them."""
-        pid = await self.crew.actors[target].running()
+    async def _pids(self, worker: str) -> list[str]:
+        """Return the ids of a worker's processes: a stock worker's children run its jobs."""
+        pid = await self.crew.actors[worker].running()
         children = await asyncio.to_thread(leftovers.descendants, pid)
-        return [f"{socket.gethostname()}:{one}" for one in (pid, *(child.pid for child in children))]
+        return [str(pid), *(str(child.pid) for child in children)]
 
 
 @asynccontextmanager

@@ -9,6 +9,7 @@ from typing import Any
 from havoc.crew import STOCK
 from havoc.evidence import Evidence
 from havoc.ledger import EXPLAINED, Bill, possibly_billed, repeated, result_times
+from havoc.record import Job
 from mediaq.model import JobStatus
 from proof.checks import Check, equal, shown
 
@@ -41,7 +42,7 @@ def _requests(evidence: Evidence) -> list[Check]:
     return [
         equal("requests accepted", len(evidence.plan.orders), len(answers.jobs)),
         shown("how they were answered until then", _counted(answers.counts)),
-        equal("answers that tell no caller what to do", 0, len(answers.complaints)),
+        equal("answers other than 202, 503 and 504", 0, len(answers.complaints)),
         equal(f"of {len(again)} sent again with their key, answered with another job", 0, others),
     ]
 
@@ -59,6 +60,7 @@ def _jobs(evidence: Evidence) -> list[Check]:
         equal("jobs lost: on record and not closed", 0, len(jobs) - len(closed)),
         equal("jobs beyond one a request", 0, len(jobs) - len(items)),
         equal("operations of completed jobs without a result", 0, _missing(evidence)),
+        equal("media items that show another status than their job", 0, _differing(jobs.values())),
         shown("jobs by attempts used", _counted(Counter(job.attempts for job in closed))),
         shown("jobs by deaths of workers counted", _counted(Counter(job.deaths for job in closed))),
     ]
@@ -86,8 +88,12 @@ def _parts(evidence: Evidence) -> list[Check]:
         equal("faults that were seen to take effect", len(evidence.plan.faults), real),
         equal("processes that ended although nothing struck them", NONE, _counted(ends)),
         shown("ends of the stock worker by itself", evidence.own_ends.get(STOCK, 0)),
-        equal("jobs that the queues still show as open", NONE, _counted(evidence.queued)),
+        equal("jobs that the queues show as open or failed", NONE, _counted(evidence.queued)),
     ]
+
+
+def _differing(jobs: Iterable[Job]) -> int:
+    return sum(job.closed and job.media_status != job.status for job in jobs)
 
 
 def _missing(evidence: Evidence) -> int:

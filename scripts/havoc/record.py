@@ -14,10 +14,10 @@ from mediaq import audit
 from mediaq.model import Certainty
 
 _JOBS = """
-select id, media_item_id, status, attempts, deaths, failed_reason,
+select jobs.id, media_item_id, status, processing_status as media_status, attempts, deaths, failed_reason,
        extract(epoch from accepted_at)::float8 as accepted_at,
        extract(epoch from finished_at)::float8 as finished_at
-from jobs
+from jobs join media_items on media_items.id = media_item_id
 """
 _RUNS = """
 select id, job_id, operation, state, error,
@@ -40,6 +40,7 @@ class Job:
     id: str
     media_item_id: str
     status: str
+    media_status: str
     attempts: int
     deaths: int
     failed_reason: str | None

@@ -22,10 +22,10 @@ from proof.report import print_checks
 
 _MOST_COMPLAINTS = 20
 _TITLES = {kind.name: kind.title for kind in (*KINDS, DEPLOYS)}
-_RECOVERY = (
-    "Recovery in seconds: median, longest. Next end: from a fault's end until a job ended, if any was open.\n"
-    "Went on: until each job that ran when it struck (on that worker, if it struck one) began or ended a call"
-)
+_RECOVERY = """\
+Recovery in seconds: median, longest. Next end: from a fault's end until a job ended, if any was open.
+Went on: until each job that ran when it struck (on that worker, if it struck one) began or ended a call.
+Faults overlap: what one has let go on, another may hold up."""
 _LEDGER = "The ledger beside the stand-in's bill: so many calls, and their units"
 
 
@@ -33,7 +33,7 @@ def print_struck(console: Console, seconds: float, struck: Struck) -> None:
     """Print a line on a fault that is over."""
     where = f" {', '.join(struck.fault.targets)}" if struck.fault.targets else ""
     mark = "" if struck.took_effect else "NO EFFECT: "
-    met = f"; {len(struck.met)} jobs were under way" if struck.met else ""
+    met = f"; jobs under way: {len(struck.met)}" if struck.met else ""
     line = f"{seconds:7.1f} s  {struck.fault.kind}{where}: {mark}{struck.blow.seen}{met}"
     console.print(line, soft_wrap=True)
 

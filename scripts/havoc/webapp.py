@@ -19,6 +19,8 @@ TIMEOUT = 5.0
 PAUSE = 0.5
 # Seconds after which an accepted request is sent again, as by a browser that did not see the answer.
 AGAIN_AFTER = 2.0
+# What a caller repeats a request after: nothing was accepted, or nobody knows.
+NOT_NOW = (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT)
 # Uploads side by side.
 UPLOADS = 8
 
@@ -30,7 +32,7 @@ class Answers:
     Args:
         jobs: The ids that each accepted request was answered with, by the number of its order.
         counts: How often a request ended how: with a status, or the name of an error of the connection.
-        complaints: Answers that tell no caller what to do.
+        complaints: Answers other than these and 202.
     """
 
     jobs: dict[int, list[str]] = field(factory=dict)
@@ -76,7 +78,7 @@ class WebApp:
             answer = await self._post(self.services[number % len(self.services)], order)
             if answer is not None and answer.status_code == HTTPStatus.ACCEPTED:
                 return str(answer.json()["id"])
-            if answer is not None and answer.status_code != HTTPStatus.SERVICE_UNAVAILABLE:
+            if answer is not None and answer.status_code not in NOT_NOW:
                 self.answers.complaints.append(f"{answer.status_code} {answer.text[:200]}")
             if answer is not None and answer.is_client_error:
                 return None

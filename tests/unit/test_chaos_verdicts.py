@@ -33,8 +33,8 @@ def order_of_images() -> Order:
 ORDER = order_of_images()
 [OPERATION] = ORDER.operations
 JOB = Job(
-    id="job", media_item_id=ORDER.media_item, status="completed", attempts=1, deaths=0, failed_reason=None,
-    accepted_at=BEGAN, finished_at=END,
+    id="job", media_item_id=ORDER.media_item, status="completed", media_status="completed", attempts=1,
+    deaths=0, failed_reason=None, accepted_at=BEGAN, finished_at=END,
 )  # fmt: skip
 RUN = Run(
     id=1, job_id="job", operation=OPERATION, state="succeeded", error=None, started_at=BEGAN + 1,
@@ -89,7 +89,7 @@ ANOTHER = evolve(JOB, id="another")
         (evidence(answers=Answers()), {"requests accepted", "jobs completed"}),
         (
             evidence(answers=Answers({ORDER.number: ["job"]}, complaints=["500 something went wrong"])),
-            {"answers that tell no caller what to do"},
+            {"answers other than 202, 503 and 504"},
         ),
         (
             evidence(answers=Answers({ORDER.number: ["job", "another"]})),
@@ -104,8 +104,12 @@ ANOTHER = evolve(JOB, id="another")
             {"jobs completed", "jobs lost: on record and not closed"},
         ),
         (
-            recorded(jobs=[evolve(JOB, status="failed", failed_reason="gave up")]),
+            recorded(jobs=[evolve(JOB, status="failed", media_status="failed", failed_reason="gave up")]),
             {"jobs completed", "jobs failed, by reason"},
+        ),
+        (
+            recorded(jobs=[evolve(JOB, media_status="processing")]),
+            {"media items that show another status than their job"},
         ),
         (recorded(jobs=[ANOTHER, JOB]), {"jobs completed", "jobs beyond one a request"}),
         (
@@ -147,7 +151,7 @@ ANOTHER = evolve(JOB, id="another")
         ),
         (evidence(course=Course(5.0, [])), {"faults that were seen to take effect"}),
         (evidence(own_ends={"serve-1": 1}), {"processes that ended although nothing struck them"}),
-        (evidence(queued={"text-analysis": 1}), {"jobs that the queues still show as open"}),
+        (evidence(queued={"failed": 1}), {"jobs that the queues show as open or failed"}),
     ],
 )
 def test_each_thing_that_goes_wrong_fails_its_own_check(found: Evidence, checks: set[str]) -> None:
