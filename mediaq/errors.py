@@ -40,6 +40,10 @@ class TryAgain(ProviderError):
     """Refused for now and not billed (throttled, 5xx): the same call may succeed in a moment."""
 
 
+class Unreachable(TryAgain):
+    """The provider cannot be reached: the call was never sent."""
+
+
 class Unanswered(TryAgain):
     """The call was sent and no answer came back: it may succeed when repeated, and may be billed twice."""
 
@@ -50,6 +54,10 @@ class ProviderJobFailed(TryAgain):
 
 class NoRoom(ProviderError):
     """The provider runs as many asynchronous jobs for this account as it allows: wait for room."""
+
+
+class StaleToken(ProviderError):
+    """The token of a page is no longer good: read the pages again from the first."""
 
 
 class Refused(ProviderError):

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from mediaq.model import Certainty, Job, NewJob
 from mediaq.pipelines.catalog import PIPELINES
 from mediaq.service.auth import Caller
-from mediaq.store.operations import Row
+from mediaq.store.writer import Row
 
 
 def answer(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

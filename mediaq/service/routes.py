@@ -27,7 +27,7 @@ from mediaq.service.bodies import decode_body, read_body
 from mediaq.service.problems import Problem, unknown
 from mediaq.store import jobs
 from mediaq.store.acceptance import accept
-from mediaq.store.operations import Row
+from mediaq.store.writer import Row
 
 LONGEST_KEY = 255
 # What RQ takes as a job's id.

@@ -7,9 +7,9 @@ from typing import Any
 import attrs
 
 from mediaq.model import Charge, Job, JobStatus, NewJob
-from mediaq.store import jobs
+from mediaq.store import attempts, jobs
 from mediaq.store.acceptance import accept
-from mediaq.store.jobs import Ending
+from mediaq.store.attempts import Ending
 from mediaq.store.pool import Store
 
 CHARGE = Charge("rekognition.image", Decimal(1), "image", Decimal("0.001"), "2026-09")
@@ -37,7 +37,7 @@ async def accepted(store: Store, **changes: Any) -> Job:
 
 async def started(store: Store, job: Job | None = None, owner: str = "worker", lease: float = 60) -> Job:
     """Start an attempt at a job, by default at a new one."""
-    running = await jobs.start(store, (job or await accepted(store)).id, owner, lease)
+    running = await attempts.start(store, (job or await accepted(store)).id, owner, lease)
     assert running is not None
     return running
 

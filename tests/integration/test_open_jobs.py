@@ -6,8 +6,8 @@ import pytest
 from store_kit import JOB, accepted, completed, lapse, look, media_item, started
 
 from mediaq.model import Job, JobStatus, OpenJob
-from mediaq.store import jobs, open_jobs
-from mediaq.store.jobs import Ending
+from mediaq.store import attempts, open_jobs
+from mediaq.store.attempts import Ending
 from mediaq.store.open_jobs import START, Place
 from mediaq.store.pool import Store
 
@@ -39,8 +39,8 @@ async def test_open_jobs_are_those_that_no_living_worker_holds(store: Store) -> 
     await accepted(store, type="video-processing")
     await started(store, held)
     await lapse(store, await started(store, dead))
-    await jobs.end(store, await started(store, delayed), DELAYED)
-    await jobs.end(store, await started(store, closed), completed())
+    await attempts.end(store, await started(store, delayed), DELAYED)
+    await attempts.end(store, await started(store, closed), completed())
     assert [job.id for job in await read(store)] == [waiting.id, dead.id, delayed.id]
 
 
@@ -69,7 +69,7 @@ async def test_what_was_started_closed_or_taken_since_it_was_read_is_not_untouch
     waiting, begun, handed_back, _ = [await accepted(store) for _ in range(4)]
     as_read = await read(store)
     await started(store, begun)
-    await jobs.release(store, await started(store, handed_back))
+    await attempts.release(store, await started(store, handed_back))
     await open_jobs.close(store, as_read[3], "cancelled")
     assert await open_jobs.untouched(store, as_read) == {waiting.id}
 
@@ -96,7 +96,7 @@ async def test_a_death_in_the_middle_is_left_to_the_next_start(store: Store) -> 
     after = await read_one(store, new)
     for job in (before, after):
         assert not await open_jobs.count_death(store, job, "push")
-    await jobs.end(store, running, DELAYED)
+    await attempts.end(store, running, DELAYED)
     assert not await open_jobs.count_death(store, before, "push")
     assert await open_jobs.count_death(store, after, "push")
     assert await deaths(store) == 1
@@ -120,7 +120,7 @@ async def test_an_attempt_whose_worker_lives_is_not_handed_back(store: Store) ->
     running = await started(store)
     await lapse(store, running)
     cut_off = await read_one(store, running)
-    await jobs.renew(store, running, 60)
+    await attempts.renew(store, running, 60)
     assert not await open_jobs.hand_back(store, cut_off)
 
 
@@ -128,7 +128,7 @@ async def test_only_an_unheld_job_is_closed_from_elsewhere(store: Store) -> None
     job = await started(store)
     await lapse(store, job)
     as_read = await read_one(store, job)
-    await jobs.renew(store, job, 60)
+    await attempts.renew(store, job, 60)
     assert not await open_jobs.close(store, as_read, "stopped")
     assert await look(store, job) == job
     await lapse(store, job)

@@ -25,7 +25,7 @@ from mediaq.queue import keys
 from mediaq.reconciler import Reconciler
 from mediaq.resources import Resources, open_resources
 from mediaq.settings import load_settings
-from mediaq.store import jobs
+from mediaq.store import attempts
 from mediaq.upkeep import reconciling
 
 QUEUE = JOB.type
@@ -372,7 +372,7 @@ async def test_a_job_that_only_redis_calls_finished_is_finished_without_a_furthe
 
 async def test_a_closed_job_is_no_longer_looked_at(resources: Resources, reconciler: Reconciler) -> None:
     job = await started(resources.store, await accept(resources))
-    await jobs.end(resources.store, job, completed())
+    await attempts.end(resources.store, job, completed())
     assert await reconciler.make_round() == 0
     assert await waiting(resources) == []
 
