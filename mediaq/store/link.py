@@ -22,6 +22,8 @@ AWAY = (
     asyncpg.InsufficientResourcesError,
     asyncpg.ReadOnlySQLTransactionError,
     asyncpg.InterfaceError,
+    # A connection that broke in the middle of something may know no way on.
+    asyncpg.InternalClientError,
     OSError,
     TimeoutError,
 )
