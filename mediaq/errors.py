@@ -23,6 +23,18 @@ class FenceLost(MediaqError):
     """Another worker has started this job since: this one must start no further call for it."""
 
 
+class OnRecord(MediaqError):
+    """The operation's result is on record: a call of an earlier owner was answered late.
+
+    Args:
+        result: The result.
+    """
+
+    def __init__(self, result: object) -> None:
+        super().__init__("the result is on record")
+        self.result = result
+
+
 class ProviderError(MediaqError):
     """A provider (AWS, OpenAI) did not do what was asked; the subclass says what follows.
 
