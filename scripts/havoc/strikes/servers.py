@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 
+from havoc.actor import Actor
 from havoc.faults import Blow, Fault, NoEffectError
 from havoc.ground import Ground
 
@@ -25,23 +26,18 @@ async def restart(ground: Ground, fault: Fault) -> Blow:
     actor = ground.crew.actors[fault.target]
     struck = time.time()
     pid = await actor.kill()
-    await asyncio.sleep(fault.seconds)
-    new = await actor.start()
-    return Blow(struck, time.time(), f"process {pid} killed, {new} serves after {time.time() - struck:.1f} s")
+    return await _start(actor, fault, struck, f"process {pid} killed")
 
 
 async def empty(ground: Ground, fault: Fault) -> Blow:
     """Kill Redis and start it again without its data, after a while."""
     actor = ground.crew.actors[fault.target]
     async with ground.redis() as redis:
-        before = await redis.dbsize()
+        keys = await redis.dbsize()
     struck = time.time()
     pid = await actor.kill()
     await asyncio.to_thread(shutil.rmtree, ground.crew.data / fault.target / _REDIS_DATA)
-    await asyncio.sleep(fault.seconds)
-    new = await actor.start()
-    seen = f"process {pid} killed, its {before} keys gone, {new} serves after {time.time() - struck:.1f} s"
-    return Blow(struck, time.time(), seen)
+    return await _start(actor, fault, struck, f"process {pid} killed, its {keys} keys gone")
 
 
 async def flush(ground: Ground, fault: Fault) -> Blow:  # noqa: ARG001 -- the shape of a strike
@@ -87,6 +83,16 @@ async def restart_standin(ground: Ground, fault: Fault) -> Blow:
     for rule in rules:
         await _tell(ground.standin, rule)
     return blow
+
+
+async def _start(actor: Actor, fault: Fault, struck: float, seen: str) -> Blow:
+    """Start a server that was killed, after a while; at once where the run is being given up."""
+    try:
+        await asyncio.sleep(fault.seconds)
+    finally:
+        new = await actor.start()
+    over = time.time()
+    return Blow(struck, over, f"{seen}, {new} serves after {over - struck:.1f} s")
 
 
 async def _tell(standin: httpx.AsyncClient, rule: Any) -> None:
