@@ -67,7 +67,8 @@ class Link:
         return answer
 
     def _is_worth_a_try(self, error: BaseException) -> bool:
-        if isinstance(error, (*AWAY, CommitUnknown)):
+        # What asyncpg says of bad arguments is an InterfaceError as well, and a ValueError.
+        if isinstance(error, (*AWAY, CommitUnknown)) and not isinstance(error, ValueError):
             self._lose(error)
             return True
         if isinstance(error, asyncpg.PostgresError):

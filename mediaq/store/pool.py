@@ -20,6 +20,8 @@ from mediaq.store.writer import PATIENCE, Writer, open_writer
 __all__ = ["AWAY", "Store", "encode_json", "open_store", "storable"]
 
 SQL = Path(__file__).parent / "sql"
+# Seconds that Postgres lets a transaction stand in which nothing happens.
+IDLE = 30
 
 
 class Store:
@@ -74,6 +76,8 @@ async def _open_pool(database: Database, *, size: int, patience: float) -> Async
         max_size=size,
         timeout=database.timeout,
         command_timeout=patience,
+        # A process that is gone without a word keeps no job locked.
+        server_settings={"idle_in_transaction_session_timeout": f"{IDLE}s"},
         init=_prepare,
     )
     try:
