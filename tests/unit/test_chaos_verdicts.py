@@ -177,7 +177,7 @@ def test_what_a_check_only_counts_is_told_in_a_sentence() -> None:
     assert sentence == f"job job: {OPERATION} was called again by run 2, which is unanswered"
     [sentence] = complaints(recorded(jobs=[evolve(JOB, status="delayed", finished_at=None)]))
     assert sentence == "job job is still delayed, after 1 attempts and 0 deaths"
-    trace = 'Traceback:\n  File "/srv/mediaq/tasks.py", line 7, in go\n  File "socket.py", line 1\nOSError: gone\n'
+    trace = 'Traceback:\n  File "/srv/mediaq/tasks.py", line 7\n  File "socket.py", line 1\nOSError: gone\n'
     [sentence] = complaints(recorded(jobs=[evolve(JOB, attempts=2, stacktrace=[trace])]))
     assert sentence == "job job used 2 attempts; the first failed by OSError: gone (mediaq/tasks.py:7)"
     [sentence] = complaints(recorded(costs=[]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import time
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import httpx
@@ -12,11 +13,14 @@ import httpx
 from havoc.actor import Actor
 from havoc.faults import Blow, Fault, NoEffectError
 from havoc.ground import Ground
+from havoc.poll import until
 
 _CUT = """
 select count(*) filter (where pg_terminate_backend(pid)) from pg_stat_activity
 where backend_type = 'client backend' and pid <> pg_backend_pid()
 """
+# Seconds to wait for something to strike.
+PATIENCE = 10.0
 # Valkey's append-only file, in its data folder.
 _REDIS_DATA = "appendonlydir"
 
@@ -46,14 +50,16 @@ async def flush(ground: Ground, fault: Fault) -> Blow:  # noqa: ARG001 -- the sh
     Raises:
         NoEffectError: There was nothing to forget.
     """
-    async with ground.redis() as redis, redis.pipeline(transaction=True) as pipe:
-        pipe.dbsize()
-        pipe.flushall()
-        pipe.dbsize()
-        before, _, after = await pipe.execute()
-    if not before > after:
-        raise NoEffectError(f"{before} keys before it, {after} after it")
-    return _at_once(f"{before} keys before it, {after} after it")
+
+    async def forget() -> int:
+        async with ground.redis() as redis, redis.pipeline(transaction=True) as pipe:
+            pipe.dbsize()
+            pipe.flushall()
+            pipe.dbsize()
+            before, _, after = await pipe.execute()
+        return int(before) - int(after)
+
+    return await _strike(forget, "keys gone")
 
 
 async def cut_redis(ground: Ground, fault: Fault) -> Blow:  # noqa: ARG001 -- the shape of a strike
@@ -62,8 +68,12 @@ async def cut_redis(ground: Ground, fault: Fault) -> Blow:  # noqa: ARG001 -- th
     Raises:
         NoEffectError: There were none.
     """
-    async with ground.redis() as redis:
-        return _cut(await redis.client_kill_filter(_type="normal", skipme=True))
+
+    async def cut() -> int:
+        async with ground.redis() as redis:
+            return int(await redis.client_kill_filter(_type="normal", skipme=True))
+
+    return await _strike(cut, "connections cut")
 
 
 async def cut_postgres(ground: Ground, fault: Fault) -> Blow:  # noqa: ARG001 -- the shape of a strike
@@ -72,8 +82,12 @@ async def cut_postgres(ground: Ground, fault: Fault) -> Blow:  # noqa: ARG001 --
     Raises:
         NoEffectError: There were none.
     """
-    async with ground.postgres() as connection:
-        return _cut(await connection.fetchval(_CUT))
+
+    async def cut() -> int:
+        async with ground.postgres() as connection:
+            return int(await connection.fetchval(_CUT))
+
+    return await _strike(cut, "connections cut")
 
 
 async def restart_standin(ground: Ground, fault: Fault) -> Blow:
@@ -99,12 +113,11 @@ async def _tell(standin: httpx.AsyncClient, rule: Any) -> None:
     (await standin.post("faults", json=rule)).raise_for_status()
 
 
-def _cut(connections: int) -> Blow:
-    if not connections:
-        raise NoEffectError("no connections were there to be cut")
-    return _at_once(f"{connections} connections cut")
-
-
-def _at_once(seen: str) -> Blow:
+async def _strike(act: Callable[[], Awaitable[int]], what: str) -> Blow:
+    """Do something that takes a moment, again while it meets nothing: a server may just have been started."""
+    try:
+        met = await until(act, most=PATIENCE)
+    except TimeoutError:
+        raise NoEffectError(f"0 {what} within {PATIENCE:g} s") from None
     now = time.time()
-    return Blow(now, now, seen)
+    return Blow(now, now, f"{met} {what}")
