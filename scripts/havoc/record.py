@@ -15,6 +15,7 @@ from mediaq.model import Certainty
 
 _JOBS = """
 select jobs.id, media_item_id, status, processing_status as media_status, attempts, deaths, failed_reason,
+       stacktrace,
        extract(epoch from accepted_at)::float8 as accepted_at,
        extract(epoch from finished_at)::float8 as finished_at
 from jobs join media_items on media_items.id = media_item_id
@@ -44,6 +45,7 @@ class Job:
     attempts: int
     deaths: int
     failed_reason: str | None
+    stacktrace: Sequence[str]
     accepted_at: float
     finished_at: float | None
 

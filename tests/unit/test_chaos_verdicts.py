@@ -34,7 +34,7 @@ ORDER = order_of_images()
 [OPERATION] = ORDER.operations
 JOB = Job(
     id="job", media_item_id=ORDER.media_item, status="completed", media_status="completed", attempts=1,
-    deaths=0, failed_reason=None, accepted_at=BEGAN, finished_at=END,
+    deaths=0, failed_reason=None, stacktrace=[], accepted_at=BEGAN, finished_at=END,
 )  # fmt: skip
 RUN = Run(
     id=1, job_id="job", operation=OPERATION, state="succeeded", error=None, started_at=BEGAN + 1,
@@ -107,6 +107,7 @@ ANOTHER = evolve(JOB, id="another")
             recorded(jobs=[evolve(JOB, status="failed", media_status="failed", failed_reason="gave up")]),
             {"jobs completed", "jobs failed, by reason"},
         ),
+        (recorded(jobs=[evolve(JOB, attempts=2)]), {"jobs of which an attempt failed"}),
         (
             recorded(jobs=[evolve(JOB, media_status="processing")]),
             {"media items that show another status than their job"},
@@ -176,6 +177,9 @@ def test_what_a_check_only_counts_is_told_in_a_sentence() -> None:
     assert sentence == f"job job: {OPERATION} was called again by run 2, which is unanswered"
     [sentence] = complaints(recorded(jobs=[evolve(JOB, status="delayed", finished_at=None)]))
     assert sentence == "job job is still delayed, after 1 attempts and 0 deaths"
+    trace = 'Traceback:\n  File "/srv/mediaq/tasks.py", line 7\n  File "socket.py", line 1\nOSError: gone\n'
+    [sentence] = complaints(recorded(jobs=[evolve(JOB, attempts=2, stacktrace=[trace])]))
+    assert sentence == "job job used 2 attempts; the first failed by OSError: gone (mediaq/tasks.py:7)"
     [sentence] = complaints(recorded(costs=[]))
     assert sentence.startswith(f"job job: {OPERATION}: no cost row for 1 units of {ITEM}")
 
