@@ -32,7 +32,7 @@ PACE: Mapping[str, float] = {
     "InvokeModel": 1.2,
 }
 # What asyncpg raises where Postgres is away or cuts the connection.
-AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 # The name by which a job is held is host, process id and more.
 _UNDER_WAY = """
 select id from jobs
