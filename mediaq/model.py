@@ -176,11 +176,6 @@ class OpenJob:
     accepted_at: datetime
     due_at: datetime | None
 
-    @property
-    def attempts_left(self) -> int:
-        """How many attempts may still be started."""
-        return max(self.max_attempts - self.attempts, 0)
-
 
 @frozen
 class Charge:

@@ -46,7 +46,7 @@ class Resources:
 
         Jobs of other queues than mediaq's own need neither Postgres nor a provider.
         """
-        return queue not in self.queues or not (self.store.link.away or self.tools.holds.is_held(queue))
+        return queue not in self.queues or not (self.store.link.awaited or self.tools.holds.is_held(queue))
 
 
 @asynccontextmanager

@@ -129,15 +129,15 @@ async def recorded(
 async def _make(work: Work, run: operations.Run, make: Make, certainty: Certainty = Certainty.BILLED) -> Any:
     try:
         settled = await make(run)
+        await operations.settle(work.tools.store, run, settled, certainty)
     except ProviderError as error:
         await operations.fail(work.tools.store, run, error)
         raise
     except Exception as error:
-        # Whatever was answered, it was lost here.
+        # Whatever was answered, it was lost here, or Postgres refuses it.
         lost = Unanswered(f"the answer was lost by a fault in mediaq ({type(error).__name__})", "Fault")
         await operations.fail(work.tools.store, run, lost)
         raise
-    await operations.settle(work.tools.store, run, settled, certainty)
     return settled.result
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import httpx
@@ -33,11 +34,14 @@ async def embed(
     headers = {"Authorization": f"Bearer {settings.openai_key}"}
     url = f"{settings.openai_url.rstrip('/')}/embeddings"
     try:
-        answer = await http.post(url, json=body, headers=headers, timeout=timeout)
+        # httpx's own timeouts are for each step of a call.
+        async with asyncio.timeout(timeout):
+            answer = await http.post(url, json=body, headers=headers, timeout=None)
     except (httpx.ConnectError, httpx.ConnectTimeout) as error:
         raise Unreachable(f"OpenAI cannot be reached: {error}", type(error).__name__) from error
-    except httpx.HTTPError as error:
-        raise Unanswered(f"OpenAI gave no answer: {error}", type(error).__name__) from error
+    except (httpx.HTTPError, TimeoutError) as error:
+        code = type(error).__name__
+        raise Unanswered(f"OpenAI gave no answer: {str(error) or code}", code) from error
     if answer.is_error:
         raise _failure(answer)
     found = answer.json()

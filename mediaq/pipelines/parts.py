@@ -11,6 +11,7 @@ from typing import Any
 import attrs
 from attrs import frozen
 
+from mediaq.errors import OnRecord
 from mediaq.model import Charge, Settled, TaskStatus
 from mediaq.pipelines.metered import Make, paid, patiently, recorded
 from mediaq.pipelines.operation import Work
@@ -65,6 +66,7 @@ async def paid_in_parts(work: Work, service: str, parts: Sequence[Part], join: J
 
     Raises:
         FenceLost: Another worker has started the job since; no further call is made.
+        OnRecord: The operation's result is on record by now, from an earlier owner; no further call is made.
         ProviderError: A call failed for longer than the operation's patience, or for good.
     """
     if len(parts) == 1:
@@ -96,12 +98,20 @@ async def _answers(work: Work, service: str, parts: Sequence[Part], noun: str) -
 
     async def ask(left: Iterator[Part]) -> None:
         for part in left:
-            call = partial(paid, work, service, part.estimate, part.make, part=part.key)
-            answers[part.key] = await patiently(work, call)
+            answers[part.key] = await patiently(work, partial(_answer, work, service, part))
             work.report(TaskStatus.PROCESSING, f"{noun} {len(answers)} of {len(parts)}")
 
     await _together([ask(missing) for _ in range(min(AT_ONCE, len(parts) - len(answers)))])
     return answers
+
+
+async def _answer(work: Work, service: str, part: Part) -> Any:
+    try:
+        return await paid(work, service, part.estimate, part.make, part=part.key)
+    except OnRecord as late:
+        if late.part == part.key:
+            return late.result
+        raise
 
 
 async def _together(acts: Sequence[Coroutine[Any, Any, None]]) -> None:

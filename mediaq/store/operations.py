@@ -8,7 +8,15 @@ from typing import Any
 
 from attrs import frozen
 
-from mediaq.errors import FenceLost, ProviderError, ProviderJobFailed, ProviderJobRefused, Refused, Unanswered
+from mediaq.errors import (
+    FenceLost,
+    OnRecord,
+    ProviderError,
+    ProviderJobFailed,
+    ProviderJobRefused,
+    Refused,
+    Unanswered,
+)
 from mediaq.model import Certainty, Charge, Job, Settled
 from mediaq.store.borrowed import Connection
 from mediaq.store.pool import Store, storable
@@ -74,6 +82,7 @@ async def begin(
 
     Raises:
         FenceLost: Another worker has started the job since: the call must not be made.
+        OnRecord: The result of the operation or of this part is on record: the call must not be made.
     """
     key = uuid.uuid4().hex
     row = {
@@ -90,6 +99,8 @@ async def begin(
     begun = await store.writer.write(BEGIN, job.id, row, key=token or key)
     if begun is None:
         raise FenceLost(f"job {job.id} is another worker's now")
+    if begun["id"] is None:
+        raise OnRecord(begun["result"], begun["part"])
     return Run(begun["id"], job, service, operation, begun["adopted"], part)
 
 
