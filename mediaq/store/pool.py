@@ -23,7 +23,7 @@ __all__ = ["AWAY", "Store", "encode_json", "open_store", "storable"]
 SQL = Path(__file__).parent / "sql"
 # Seconds that connections have to be closed in.
 FAREWELL = 1.0
-# Seconds after which Postgres ends a transaction in which nobody says anything: a frozen process holds the locks
+# Seconds after which Postgres ends a transaction in which nobody says anything: a frozen process holds locks
 # that others need to start its jobs.
 SILENCE = 5.0
 
