@@ -37,4 +37,5 @@ def describe(resources: Resources, job: Job) -> QueuedJob:
         retries_left=max(job.attempts_left - 1, 0),
         retry_intervals=tuple(backoff.intervals(job.max_attempts - 1)),
         meta={"progress": dict(job.progress)},
+        share=job.user_id,
     )

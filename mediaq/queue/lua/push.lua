@@ -1,6 +1,7 @@
 -- Guarantees: a job is in Redis at most once. Pushes it unless Redis has it open already: started by a worker
 -- that still shows signs of life, scheduled, deferred, or queued and in a list; or stopped or cancelled there.
--- Repeating the call changes nothing.
+-- Repeating the call changes nothing. One of a share of the queue goes to its fair place, others to the back.
+-- After fair.lua, admit.lua.
 -- KEYS: rq:job:ID, rq:queue:Q, rq:queue:Q:intermediate, rq:queues, rq:results:ID, rq:finished:Q, rq:failed:Q,
 --       rq:wip:Q, rq:executions:ID, rq:scheduled:Q
 -- ARGV: RQ's prefix, seconds beyond now at which a living worker's execution expires at least, now (as RQ
@@ -32,7 +33,7 @@ redis.call('LREM', list, 0, id)
 redis.call('ZREM', scheduled, id)
 redis.call('ZREM', finished, id)
 redis.call('ZREM', failed, id)
-redis.call('HSET', job, 'status', 'queued', 'enqueued_at', written, unpack(ARGV, 5))
+redis.call('HSET', job, unpack(ARGV, 5))
 redis.call('SADD', queues, list)
-redis.call('RPUSH', list, id)
+push(rq, id, redis.call('HGET', job, 'origin'), false, written)
 return 1
