@@ -96,8 +96,8 @@ async def test_without_shares_who_comes_first_is_served_first(queue: Queue, push
 async def test_a_stream_of_newcomers_holds_up_nobody_for_ever(
     push: Push, sync: Redis, takes: int, least: int
 ) -> None:
-    """Half as many as can be served leave the other half to the one who has many; where they alone are as many
-    as can be served, turns become longer, and everybody's still come.
+    """Half as many as can be served leave the other half to the one who has many; where they alone are as
+    many as can be served, turns become longer, and everybody's still come.
     """
     await push(*["many"] * 300)
     taken = []
@@ -183,6 +183,17 @@ async def test_what_is_lost_leaves_nobody_worse_off(
     assert added.index("c-1") <= 4
     last = [job_id for job_id in added if int(job_id.partition("-")[2]) > 50]
     assert shares(last[-4:]) in ("a b a b", "b a b a", "a b a a", "b a b a")
+
+
+async def test_one_whose_jobs_were_lost_is_not_behind_those_that_others_bring_later(
+    push: Push, sync: Redis
+) -> None:
+    await push(*["a"] * 50)
+    sync.delete(LIST)
+    await push(*["b"] * 3)
+    await push("a")
+    await push(*["b"] * 20)
+    assert waiting(sync).index("a-51") == 3
 
 
 async def test_what_stock_rq_puts_back_misleads_nobody(push: Push, sync: Redis, rq: RQQueue) -> None:
