@@ -10,8 +10,9 @@ from attrs import frozen
 
 from mediaq.errors import FenceLost
 from mediaq.model import Job, JobStatus, Progress
+from mediaq.store.borrowed import Connection
 from mediaq.store.pool import Store, storable
-from mediaq.store.writer import Act, Connection, Row, marking
+from mediaq.store.writer import Act, Row, marking
 
 
 @frozen

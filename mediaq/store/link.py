@@ -10,6 +10,8 @@ import asyncpg
 from loguru import logger
 from tenacity import AsyncRetrying, retry_if_exception, wait_exponential_jitter
 
+from mediaq.errors import CommitUnknown
+
 T = TypeVar("T")
 
 # What asyncpg raises where Postgres is away, starting, full, or only a copy for now; its other errors are
@@ -65,7 +67,7 @@ class Link:
         return answer
 
     def _is_worth_a_try(self, error: BaseException) -> bool:
-        if isinstance(error, AWAY):
+        if isinstance(error, (*AWAY, CommitUnknown)):
             self._lose(error)
             return True
         if isinstance(error, asyncpg.PostgresError):

@@ -11,9 +11,9 @@ from typing import Any
 import asyncpg
 from attrs import field, frozen
 
+from mediaq.store.borrowed import Connection, transact
 from mediaq.store.link import Link
 
-Connection = asyncpg.pool.PoolConnectionProxy
 Row = dict[str, Any]
 
 # Writes that share a transaction at most, to keep it short.
@@ -150,11 +150,7 @@ class Writer:
             _settle(write.answer, answer)
 
     async def _commit(self, batch: Sequence[Write]) -> list[Any]:
-        async with (
-            asyncio.timeout(PATIENCE),
-            self._pool.acquire() as connection,
-            connection.transaction(),
-        ):
+        async with transact(self._pool, PATIENCE) as connection:
             await self._lock(connection, batch)
             answers: dict[int, Any] = {}
             for act in dict.fromkeys(write.act for write in batch):

@@ -146,7 +146,7 @@ async def test_what_is_pushed_again_is_served_in_turns_by_its_users(
     resources: Resources, reconciler: Reconciler
 ) -> None:
     many = await accept_many(resources, 20)
-    one = await accept(resources, user_id="another")
+    one = await accept(resources, user_id="another", media_item_id="another photo")
     await reconciler.make_round()
     assert await waiting(resources) == [many[0], one.id, *many[1:]]
 

@@ -30,6 +30,7 @@ def routes(standin: Standin) -> list[Route]:
         ("/faults", _add_fault, "POST"),
         ("/faults", _list_faults, "GET"),
         ("/faults", _clear_faults, "DELETE"),
+        ("/faults/{rule}", _drop_fault, "DELETE"),
         ("/limits", _set_limits, "PUT"),
         ("/limits", _show_limits, "GET"),
     )
@@ -64,6 +65,12 @@ async def _list_faults(standin: Standin, _: Request) -> Response:
 
 async def _clear_faults(standin: Standin, _: Request) -> Response:
     standin.faults.rules.clear()
+    return Response(status_code=204)
+
+
+async def _drop_fault(standin: Standin, request: Request) -> Response:
+    rules = standin.faults.rules
+    rules[:] = [rule for rule in rules if rule.id != request.path_params["rule"]]
     return Response(status_code=204)
 
 
