@@ -14,6 +14,7 @@ from mediaq.pipelines.catalog import PIPELINES
 from mediaq.pipelines.holds import Holds
 from mediaq.pipelines.inflight import open_inflight
 from mediaq.pipelines.operation import Tools
+from mediaq.queue.clients import Heedful
 from mediaq.queue.queue import Queue
 from mediaq.queue.shutdown import CLEANING_UP
 from mediaq.settings import Settings
@@ -71,7 +72,7 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
 @asynccontextmanager
 async def open_redis(settings: Settings) -> AsyncIterator[Redis]:
     """Yields a client whose commands fail after the timeout, without repeating any."""
-    redis = Redis.from_url(
+    redis = Heedful.from_url(
         settings.redis.url,
         socket_timeout=settings.redis.timeout,
         socket_connect_timeout=settings.redis.timeout,

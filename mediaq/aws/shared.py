@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -29,7 +29,7 @@ class Shared:
     While it is away one call a second tries to reach it; the others are told at once.
 
     Args:
-        redis: A client.
+        redis: A client, one that heeds cancellations.
     """
 
     def __init__(self, redis: Redis) -> None:
@@ -53,7 +53,7 @@ class Shared:
         self._next_try = time.monotonic() + RETRY
         try:
             async with asyncio.timeout(TIMEOUT):
-                answer = await _heeding_cancellation(self._redis.register_script(_read(*names))(keys, args))
+                answer = await self._redis.register_script(_read(*names))(keys, args)
         except (RedisError, OSError) as error:
             if not self._away:
                 logger.warning("Redis is away; each process keeps AWS's limits for itself: {}", error)
@@ -63,16 +63,6 @@ class Shared:
             logger.info("Redis is back; all processes keep AWS's limits together")
         self._away = False
         return answer
-
-
-async def _heeding_cancellation(command: Awaitable[Any]) -> Any:
-    # redis-py 8.1 drops a cancellation that comes while it reads: the task would go on for ever.
-    task = asyncio.current_task()
-    before = task.cancelling() if task else 0
-    answer = await command
-    if task and task.cancelling() > before:
-        raise asyncio.CancelledError
-    return answer
 
 
 @cache

@@ -77,18 +77,18 @@ async def test_after_a_pause_no_more_go_at_once_than_before(make: Make) -> None:
 
 async def test_who_comes_first_goes_first(make: Make, sync: Redis) -> None:
     order: list[int] = []
-    callers = make(50), make(50)
+    callers = make(10), make(10)
 
     async def go(number: int) -> None:
         await callers[number % 2].turn(OPERATION)
         order.append(number)
 
     tasks = []
-    for number in range(30):
+    for number in range(12):
         tasks.append(asyncio.create_task(go(number)))
         await drawn(sync, number + 1)
     await asyncio.gather(*tasks)
-    assert order == list(range(30))
+    assert order == list(range(12))
 
 
 async def test_one_that_gives_up_wastes_its_own_time_only(make: Make, sync: Redis) -> None:
@@ -168,7 +168,6 @@ async def test_one_that_is_late_draws_another_ticket(make: Make, sync: Redis) ->
     await drawn(sync, 13)
     tasks += [asyncio.create_task(rates.turn(OPERATION)) for _ in range(13)]
     await asyncio.gather(*tasks)
-    assert not late.done()
     await late
     assert float(sync.hget(KEY, "issued") or 0) == 27
 
