@@ -10,6 +10,7 @@ from attrs import frozen
 from redis.asyncio import Redis
 
 from mediaq.aws.clients import open_aws
+from mediaq.aws.limits import make_limits
 from mediaq.pipelines.catalog import PIPELINES
 from mediaq.pipelines.holds import Holds
 from mediaq.pipelines.inflight import open_inflight
@@ -65,7 +66,8 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
         open_inflight(settings.worker.grace * LAST_SHARE) as inflight,
     ):
         queues = {name: Queue(name, redis) for name in PIPELINES}
-        tools = Tools(settings, store, aws, redis, http, inflight, Holds())
+        limits = make_limits(redis, settings)
+        tools = Tools(settings, store, aws, redis, http, inflight, Holds(), limits)
         yield Resources(settings, store, redis, queues, tools)
 
 

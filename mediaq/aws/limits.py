@@ -14,6 +14,8 @@ from mediaq.settings import Settings
 # The kinds of places.
 VIDEO_JOBS = "rekognition.video"
 TRANSCRIPTION_JOBS = "transcribe"
+# What is limited as by `limit_of`, of the provider that is not AWS.
+OPENAI_EMBEDDINGS = "openai.CreateEmbedding"
 
 
 @frozen
@@ -27,6 +29,18 @@ class Limits:
 
     rates: Rates
     places: Places
+
+
+def limit_of(service: str, method: str, model: str = "") -> str:
+    """Returns the name of what AWS limits: `rekognition.DetectLabels`, `bedrock.InvokeModel:MODEL`.
+
+    Args:
+        service: boto's name of the service, `bedrock-runtime` say.
+        method: The client's method, `detect_labels` say.
+        model: The model that is asked; Bedrock limits each by itself.
+    """
+    operation = "".join(word.capitalize() for word in method.split("_"))
+    return f"{service.removesuffix('-runtime')}.{operation}" + (f":{model}" if model else "")
 
 
 def make_limits(redis: Redis, settings: Settings) -> Limits:
