@@ -24,15 +24,17 @@ class FenceLost(MediaqError):
 
 
 class OnRecord(MediaqError):
-    """The operation's result is on record: a call of an earlier owner was answered late.
+    """The result of an operation or of its part is on record: an earlier owner's call was answered late.
 
     Args:
         result: The result.
+        part: The part that it is of; empty: it is the whole one.
     """
 
-    def __init__(self, result: object) -> None:
+    def __init__(self, result: object, part: str = "") -> None:
         super().__init__("the result is on record")
         self.result = result
+        self.part = part
 
 
 class ProviderError(MediaqError):

@@ -138,6 +138,13 @@ class Video:
 
 
 @frozen
+class Text:
+    """How texts are read."""
+
+    most_bytes: int = whole(10 * 1024 * 1024, "Bytes of UTF-8 that a text in S3 may have.")
+
+
+@frozen
 class Embedding:
     """How embeddings are made."""
 
@@ -305,6 +312,7 @@ class Settings:
     aws: Aws = Aws()
     limits: Limits = Limits()
     video: Video = Video()
+    text: Text = Text()
     embedding: Embedding = Embedding()
     worker: Worker = Worker()
     upkeep: Upkeep = Upkeep()

@@ -51,7 +51,7 @@ def once(call: Call) -> Perform:
     return perform
 
 
-async def paid(work: Work, service: str, limit: str, estimate: Charge, make: Make) -> Any:
+async def paid(work: Work, service: str, limit: str, estimate: Charge, make: Make, *, part: str = "") -> Any:
     """Makes a call that is billed each time it is made, when its turn comes, and returns its result.
 
     Until then nothing is on record. Once begun it is seen through to its record, even where the job is cut
@@ -63,6 +63,7 @@ async def paid(work: Work, service: str, limit: str, estimate: Charge, make: Mak
         limit: What it counts for, as of `take_turn`.
         estimate: What it may cost at most.
         make: Makes the call, within `aws.call_timeout` seconds.
+        part: The part of the operation that it is about (see `parts`); empty: the whole.
 
     Raises:
         FenceLost: Another worker has started the job since; the call is not made.
@@ -71,7 +72,7 @@ async def paid(work: Work, service: str, limit: str, estimate: Charge, make: Mak
     await take_turn(work, limit)
 
     async def see(passage: Passage) -> Any:
-        run = await _begin_freshly(work, service, estimate)
+        run = await _begin_freshly(work, service, estimate, part)
         if passage.cut:
             await _unmake(work, run)
             return None
@@ -80,7 +81,7 @@ async def paid(work: Work, service: str, limit: str, estimate: Charge, make: Mak
     return await work.tools.inflight.see_through(see)
 
 
-async def _begin_freshly(work: Work, service: str, estimate: Charge) -> operations.Run:
+async def _begin_freshly(work: Work, service: str, estimate: Charge, part: str) -> operations.Run:
     # A process that was paused after it began must not call, others may have by now: it begins again, fenced.
     while True:
         asked = time.monotonic()
@@ -91,6 +92,7 @@ async def _begin_freshly(work: Work, service: str, estimate: Charge) -> operatio
             work.operation,
             estimate=estimate,
             seconds=work.tools.settings.aws.call_timeout + FRESH,
+            part=part,
         )
         if time.monotonic() - asked < FRESH:
             return run

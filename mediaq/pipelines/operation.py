@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import Any, TypeVar
 
 import httpx
 from attrs import frozen
@@ -19,6 +19,7 @@ from mediaq.pipelines.inflight import Inflight
 from mediaq.settings import Settings
 from mediaq.store.pool import Store
 
+T = TypeVar("T")
 Request = Mapping[str, Any]
 Answer = Mapping[str, Any]
 Results = Mapping[str, Any]
@@ -77,6 +78,18 @@ class Work:
     def bucket(self) -> str:
         """The bucket that the media is in."""
         return self.tools.settings.aws.bucket
+
+    async def share(self, name: str, act: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Does something once for all of the job's operations, and returns what it came to.
+
+        Args:
+            name: What it is shared as.
+            act: Does it, for the first operation that asks.
+        """
+        if (task := self.shared.get(name)) is None:
+            task = self.shared[name] = asyncio.create_task(act(), name=name)
+        shared: T = await asyncio.shield(task)
+        return shared
 
 
 Perform = Callable[[Work], Awaitable[Any]]
