@@ -43,4 +43,5 @@ def describe(resources: Resources, job: Job | OpenJob) -> QueuedJob:
         retries_left=max(job.max_attempts - job.attempts - 1, 0),
         retry_intervals=tuple(backoff.intervals(job.max_attempts - 1)),
         meta={"progress": dict(job.progress)},
+        share=job.user_id,
     )

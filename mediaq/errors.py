@@ -51,7 +51,21 @@ class ProviderError(MediaqError):
 
 
 class TryAgain(ProviderError):
-    """Refused for now and not billed (throttled, 5xx): the same call may succeed in a moment."""
+    """Refused for now and not billed (5xx, say): the same call may succeed in a moment."""
+
+
+class Throttled(TryAgain):
+    """Refused for now as one call too many, and not billed: all who make such calls should slow down.
+
+    Args:
+        reason: What happened, in words for the user.
+        code: The provider's own error code.
+        limit: What it was too many for, `rekognition.DetectLabels` say.
+    """
+
+    def __init__(self, reason: str, code: str, limit: str) -> None:
+        super().__init__(reason, code)
+        self.limit = limit
 
 
 class Unreachable(TryAgain):

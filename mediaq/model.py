@@ -166,6 +166,7 @@ class OpenJob:
 
     id: str
     type: str
+    user_id: str
     status: JobStatus = field(converter=JobStatus)
     progress: Mapping[str, Any]
     attempts: int

@@ -15,6 +15,7 @@ from attrs import frozen
 from mediaq.errors import SettingsError
 from mediaq.fields import (
     address,
+    by_operation,
     by_queue,
     choice,
     mask,
@@ -109,6 +110,21 @@ class Aws:
         1.0, "Seconds before the first look at an asynchronous job; grows by half.", least=0.001
     )
     longest_poll: float = number(15.0, "Seconds between two looks at most.", least=0.001)
+
+
+@frozen
+class Limits:
+    """What AWS lets the account do, which all workers keep together."""
+
+    rates: str = by_operation(
+        "Calls per second, as rekognition.DetectLabels=50,comprehend.DetectSentiment=20; of operations that "
+        "are not named, AWS's default quotas in the region."
+    )
+    share: float = number(
+        0.98, "Share of those rates that is used; AWS counts by a clock of its own.", most=1, least=0.1
+    )
+    video_jobs: int = whole(20, "Video jobs that Rekognition runs at once.")
+    transcription_jobs: int = whole(100, "Jobs that Transcribe runs at once.")
 
 
 @frozen
@@ -294,6 +310,7 @@ class Settings:
     redis: Redis = Redis()
     database: Database = Database()
     aws: Aws = Aws()
+    limits: Limits = Limits()
     video: Video = Video()
     text: Text = Text()
     embedding: Embedding = Embedding()

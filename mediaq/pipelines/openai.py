@@ -7,7 +7,8 @@ from typing import Any
 
 import httpx
 
-from mediaq.errors import ProviderError, Refused, TryAgain, Unanswered, Unreachable
+from mediaq.aws.limits import OPENAI_EMBEDDINGS
+from mediaq.errors import ProviderError, Refused, Throttled, TryAgain, Unanswered, Unreachable
 from mediaq.settings import Embedding
 
 
@@ -57,7 +58,9 @@ def _failure(answer: httpx.Response) -> ProviderError:
     # OpenAI: 429 insufficient_quota means that the account is out of money, not that it is too fast.
     if answer.status_code in (408, 502, 504):
         return Unanswered(f"OpenAI gave up waiting: {reason} ({answer.status_code})", code)
-    if answer.status_code >= 500 or (answer.status_code == 429 and code != "insufficient_quota"):
+    if answer.status_code == 429 and code != "insufficient_quota":
+        return Throttled(f"OpenAI has been called too often for now: {reason} (429)", code, OPENAI_EMBEDDINGS)
+    if answer.status_code >= 500:
         return TryAgain(f"OpenAI is busy or failing: {reason} ({answer.status_code})", code)
     return Refused(f"OpenAI refused: {reason} ({answer.status_code})", code)
 

@@ -11,6 +11,7 @@ from attrs import frozen
 from redis.asyncio import Redis
 
 from mediaq.aws.clients import Aws
+from mediaq.aws.limits import Limits
 from mediaq.model import Job, TaskStatus
 from mediaq.pipelines.clock import Clock
 from mediaq.pipelines.holds import Holds
@@ -36,6 +37,7 @@ class Tools:
         http: A client for providers other than AWS.
         inflight: Sees through what must not be cut short.
         holds: Queues that no job should be claimed of for now.
+        limits: What providers let the account do, kept by all workers together.
     """
 
     settings: Settings
@@ -45,6 +47,7 @@ class Tools:
     http: httpx.AsyncClient
     inflight: Inflight
     holds: Holds
+    limits: Limits
 
 
 @frozen

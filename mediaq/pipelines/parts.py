@@ -48,7 +48,9 @@ def part_key(number: int, content: bytes) -> str:
     return f"{number}:{hashlib.sha256(content).hexdigest()}"
 
 
-async def paid_in_parts(work: Work, service: str, parts: Sequence[Part], join: Join, *, noun: str) -> Any:
+async def paid_in_parts(
+    work: Work, service: str, limit: str, parts: Sequence[Part], join: Join, *, noun: str
+) -> Any:
     """Makes calls that are billed each, and records and returns what their answers come to together.
 
     Each answer is on record with its cost as soon as it is there, and no later attempt asks for it again; the
@@ -59,6 +61,7 @@ async def paid_in_parts(work: Work, service: str, parts: Sequence[Part], join: J
     Args:
         work: The operation.
         service: Whom the calls go to.
+        limit: What each counts for, as of `take_turn`.
         parts: The calls, in the order in which they are joined; one at least.
         join: Makes the operation's result (and its vector) of those of the parts; of several it
             is made in a thread. What it charges does not count.
@@ -70,8 +73,8 @@ async def paid_in_parts(work: Work, service: str, parts: Sequence[Part], join: J
         ProviderError: A call failed for longer than the operation's patience, or for good.
     """
     if len(parts) == 1:
-        return await patiently(work, partial(_paid_alone, work, service, parts[0], join))
-    answers = await _answers(work, service, parts, noun)
+        return await patiently(work, partial(_paid_alone, work, service, limit, parts[0], join))
+    answers = await _answers(work, service, limit, parts, noun)
 
     async def make(run: operations.Run) -> Settled:  # noqa: ARG001 - the shape of Make
         # Let go of as they are joined: of a long text they are large.
@@ -81,16 +84,16 @@ async def paid_in_parts(work: Work, service: str, parts: Sequence[Part], join: J
     return await recorded(work, service, None, make)
 
 
-async def _paid_alone(work: Work, service: str, part: Part, join: Join) -> Any:
+async def _paid_alone(work: Work, service: str, limit: str, part: Part, join: Join) -> Any:
     async def make(run: operations.Run) -> Settled:
         answer = await part.make(run)
         whole = join([answer.result])
         return attrs.evolve(answer, result=whole.result, vector=whole.vector)
 
-    return await paid(work, service, part.estimate, make)
+    return await paid(work, service, limit, part.estimate, make)
 
 
-async def _answers(work: Work, service: str, parts: Sequence[Part], noun: str) -> dict[str, Any]:
+async def _answers(work: Work, service: str, limit: str, parts: Sequence[Part], noun: str) -> dict[str, Any]:
     store = work.tools.store
     known = await store.link.outlast(lambda: operations.parts(store, work.job, work.operation))
     answers = {part.key: known[part.key] for part in parts if part.key in known}
@@ -98,16 +101,16 @@ async def _answers(work: Work, service: str, parts: Sequence[Part], noun: str) -
 
     async def ask(left: Iterator[Part]) -> None:
         for part in left:
-            answers[part.key] = await patiently(work, partial(_answer, work, service, part))
+            answers[part.key] = await patiently(work, partial(_answer, work, service, limit, part))
             work.report(TaskStatus.PROCESSING, f"{noun} {len(answers)} of {len(parts)}")
 
     await _together([ask(missing) for _ in range(min(AT_ONCE, len(parts) - len(answers)))])
     return answers
 
 
-async def _answer(work: Work, service: str, part: Part) -> Any:
+async def _answer(work: Work, service: str, limit: str, part: Part) -> Any:
     try:
-        return await paid(work, service, part.estimate, part.make, part=part.key)
+        return await paid(work, service, limit, part.estimate, part.make, part=part.key)
     except OnRecord as late:
         if late.part == part.key:
             return late.result

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from mediaq.aws.calls import call, request_id
+from mediaq.aws.limits import limit_of
 from mediaq.aws.texts import read_text
 from mediaq.errors import Refused
 from mediaq.model import Settled
@@ -78,7 +79,8 @@ async def _ask(
         return Settled(merge([(passage, answer) for (passage, _), answer in zip(cuts, answers, strict=True)]))
 
     parts = [_part(work, reading, text, cut, language) for cut in cuts]
-    return await paid_in_parts(work, "comprehend", parts, join, noun="passage")
+    limit = limit_of("comprehend", reading.method)
+    return await paid_in_parts(work, "comprehend", limit, parts, join, noun="passage")
 
 
 def _part(work: Work, reading: Reading, text: str, cut: Cut, language: dict[str, str]) -> Part:

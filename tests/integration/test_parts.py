@@ -9,6 +9,7 @@ import pytest
 from attrs import field, frozen
 from store_kit import CHARGE, accepted, started
 
+from mediaq.aws.limits import limit_of
 from mediaq.errors import FenceLost, OnRecord, Refused, TryAgain
 from mediaq.model import Job, Settled, TaskStatus, Vector
 from mediaq.pipelines.clock import Clock
@@ -18,6 +19,7 @@ from mediaq.resources import Resources
 from mediaq.store import operations
 from mediaq.store.pool import Store
 
+LIMIT = limit_of("rekognition", "detect_labels")
 REFUSED = Refused("the provider refused: a bad passage", "InvalidRequestException")
 PAID = ("billed", CHARGE.amount)
 BUSY = TryAgain("the provider is busy", "ThrottlingException")
@@ -89,7 +91,7 @@ def joined(answers: Sequence[Any]) -> Settled:
 
 
 async def perform(work: Work, parts: Sequence[Part]) -> Any:
-    return await paid_in_parts(work, "rekognition", parts, joined, noun="passage")
+    return await paid_in_parts(work, "rekognition", LIMIT, parts, joined, noun="passage")
 
 
 async def ledger(store: Store) -> list[tuple[str, Decimal]]:
@@ -280,6 +282,6 @@ async def test_a_part_keeps_no_vector_and_the_whole_one_does(store: Store, work_
 
     for count in ("a", "ab"):
         job = await started(store, await accepted(store, media_item_id=f"item-{count}"))
-        await paid_in_parts(work_for(job), "rekognition", Provider().parts(count), mean, noun="chunk")
+        await paid_in_parts(work_for(job), "rekognition", LIMIT, Provider().parts(count), mean, noun="chunk")
     items = [row["media_item_id"] for row in await store.pool.fetch("select * from embeddings order by 1")]
     assert items == ["item-a", "item-ab"]

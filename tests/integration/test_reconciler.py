@@ -142,6 +142,15 @@ async def test_all_that_an_emptied_redis_lost_is_pushed_by_one_round_in_the_orde
         assert await waiting(resources) == ids
 
 
+async def test_what_is_pushed_again_is_served_in_turns_by_its_users(
+    resources: Resources, reconciler: Reconciler
+) -> None:
+    many = await accept_many(resources, 20)
+    one = await accept(resources, user_id="another", media_item_id="another photo")
+    await reconciler.make_round()
+    assert await waiting(resources) == [many[0], one.id, *many[1:]]
+
+
 async def test_of_many_jobs_those_are_pushed_that_vanished(
     resources: Resources, reconciler: Reconciler
 ) -> None:
