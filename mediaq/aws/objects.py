@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import IO, Any
 
 from attrs import frozen
 
@@ -14,6 +14,8 @@ from mediaq.errors import Refused
 
 # aioboto3 reads a body in pieces of 1 KB unless told otherwise, which costs three times the CPU.
 PIECE = 256 * 1024
+# Bytes of one ranged read of `save`.
+STRETCH = 8 * 1024 * 1024
 
 
 @frozen
@@ -68,6 +70,19 @@ async def read(aws: Aws, bucket: str, key: str, *, most: int) -> bytes:
     if info.size > most:
         raise Refused(f"s3://{bucket}/{key} has {info.size} bytes; at most {most} are read", "ObjectTooLarge")
     return await _read(aws, bucket, key, IfMatch=info.etag)
+
+
+async def save(aws: Aws, info: ObjectInfo, file: IO[bytes]) -> None:
+    """Reads a whole object into a file, in a fixed amount of memory.
+
+    Raises:
+        Refused: The object is gone or another one by now.
+        ProviderError: S3 cannot be asked for now.
+    """
+    for start in range(0, info.size, STRETCH):
+        stretch = await read_range(aws, info, start, min(start + STRETCH, info.size))
+        await asyncio.to_thread(file.write, stretch)
+    await asyncio.to_thread(file.flush)
 
 
 async def write(aws: Aws, bucket: str, key: str, content: bytes, content_type: str) -> None:
