@@ -42,7 +42,7 @@ class Converter:
         self._places = asyncio.Semaphore(settings.conversions)
 
     async def jpeg(self, info: ObjectInfo, *, most_bytes: int, most_side: int, least_side: int) -> bytes:
-        """Returns an image as a JPEG: upright, in sRGB, on white, scaled down as little as needed.
+        """Returns an image as a JPEG: upright, in RGB, on white, scaled down as little as needed.
 
         Args:
             info: The image, of any kind that `conversion` knows.

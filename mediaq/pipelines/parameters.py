@@ -1,7 +1,7 @@
 """What callers may say of an image operation, in the web's own style of names, and what AWS calls it.
 
 An operation's parameters are one type: its fields are what a request may hold, its `as_aws` what the call
-gets. `IMAGE_PROPERTIES` of DetectLabels is not offered: AWS bills it beside the labels, at a price of its own.
+gets. `IMAGE_PROPERTIES` of DetectLabels is not offered: AWS bills it beside the labels, at its own price.
 """
 
 from __future__ import annotations

@@ -6,22 +6,18 @@ polygons, landmarks, the roll of a face) are places in that view and need no tra
 
 from __future__ import annotations
 
-import io
-import struct
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from enum import StrEnum
 from typing import Any
 
 from attrs import frozen
-from PIL import Image
-from PIL.JpegImagePlugin import JpegImageFile
-from PIL.PngImagePlugin import PngImageFile
 
 from mediaq.aws import objects
 from mediaq.aws.clients import Aws
 from mediaq.aws.objects import ObjectInfo
 from mediaq.errors import Refused
 from mediaq.pipelines.converter import Converter
+from mediaq.pipelines.headers import Header, read_header
 
 OBJECT_LIMIT = 15_000_000
 """Bytes of an object that Rekognition reads itself. AWS, "Guidelines and quotas": 15 MB, of either kind."""
@@ -38,34 +34,8 @@ MOST_SIDE = 10_000
 HEAD = 256 * 1024
 """Bytes that are read to know an image: more than cameras put before the size (EXIF, colour profiles)."""
 
-READERS: Mapping[bytes, type[JpegImageFile | PngImageFile]] = {
-    b"\xff\xd8\xff": JpegImageFile,
-    b"\x89PNG\r\n\x1a\n": PngImageFile,
-}
-OPAQUE_MODES = frozenset({"1", "L", "P", "RGB"})
-ORIENTATION = 0x0112
-"""The EXIF tag that says how the stored image is turned and mirrored, from 1 (not at all) to 8."""
-
 ROTATIONS = frozenset({3, 6, 8})
-
-
-@frozen
-class Header:
-    """What the first bytes of a JPEG or a PNG say.
-
-    Args:
-        kind: JPEG or PNG.
-        width: Pixels as stored.
-        height: Likewise.
-        orientation: By EXIF, from 1 to 8.
-        opaque: Grey or RGB without transparency; of CMYK and transparency AWS does not say what it makes.
-    """
-
-    kind: str
-    width: int
-    height: int
-    orientation: int
-    opaque: bool
+"""EXIF orientations that turn and do not mirror."""
 
 
 @frozen
@@ -100,19 +70,6 @@ async def look(aws: Aws, bucket: str, key: str) -> Picture:
     if not info.size:
         raise Refused(f"{key} is empty", "UnreadableMedia")
     return Picture(info, read_header(await objects.read_range(aws, info, 0, min(HEAD, info.size))))
-
-
-def read_header(data: bytes) -> Header | None:
-    """Reads the header of a JPEG or PNG from its first bytes; None where it is neither, or not all there."""
-    reader = next((reader for magic, reader in READERS.items() if data.startswith(magic)), None)
-    if reader is None:
-        return None
-    try:
-        image = reader(io.BytesIO(data))
-    except (OSError, SyntaxError, ValueError, struct.error):
-        return None
-    opaque = image.mode in OPAQUE_MODES and "transparency" not in image.info
-    return Header(image.format or "", *image.size, _orientation(image.info.get("exif")), opaque)
 
 
 def route(picture: Picture, *, turns: bool, by_reference: bool) -> Route:
@@ -174,15 +131,4 @@ def _taken_as_stored(header: Header, *, turns: bool) -> bool:
         # speaks of rotation only, and DetectText's documentation of neither.
         turns and header.kind == "JPEG" and header.orientation in ROTATIONS
     )
-    return upright and header.opaque and min(sides) >= LEAST_SIDE and max(sides) <= MOST_SIDE
-
-
-def _orientation(exif: bytes | None) -> int:
-    tags = Image.Exif()
-    try:
-        tags.load(exif or b"")
-        found = tags.get(ORIENTATION, 1)
-    except (OSError, SyntaxError, ValueError, struct.error):
-        return 1
-    # Browsers show an image whose EXIF is nonsense as it is stored.
-    return found if found in range(1, 9) else 1
+    return upright and header.plain and min(sides) >= LEAST_SIDE and max(sides) <= MOST_SIDE
