@@ -13,7 +13,7 @@ from mediaq.errors import MediaqError
 # Each command, and the module of mediaq.commands that has it: a worker is small, since it imports no other.
 COMMANDS = {
     "config": "settings",
-    "costs": "record",
+    "costs": "costs",
     "env": "stack",
     "jobs": "record",
     "migrate": "record",

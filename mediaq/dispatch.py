@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-from mediaq.model import Job
+from mediaq.model import Job, OpenJob
 from mediaq.pipelines.catalog import PIPELINES
 from mediaq.queue.backoff import Backoff
 from mediaq.queue.queue import QueuedJob
+from mediaq.queue.seen import ABSENT, Seen
 from mediaq.resources import Resources
 
 
-async def push(resources: Resources, job: Job) -> bool:
-    """Pushes a job unless Redis has it open already; repeating it is safe.
+async def push(resources: Resources, job: Job | OpenJob, seen: Seen = ABSENT) -> bool:
+    """Pushes a job if it stands in Redis as it was seen; repeating it is safe.
+
+    Args:
+        resources: Queues and settings.
+        job: The job.
+        seen: How it stands in Redis; by default not at all.
 
     Returns:
         Whether it was pushed now.
 
     Raises:
-        RedisError: Redis is away.
+        RedisError: Redis is away, or refuses.
     """
-    return await resources.queues[job.type].push(describe(resources, job))
+    return await resources.queues[job.type].push(describe(resources, job), seen)
 
 
-def describe(resources: Resources, job: Job) -> QueuedJob:
+def describe(resources: Resources, job: Job | OpenJob) -> QueuedJob:
     """Returns the job as RQ sees it, with as many retries as attempts are left after the next."""
     queue = resources.settings.queues.named(job.type)
     pipeline = PIPELINES[job.type]

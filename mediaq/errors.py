@@ -40,6 +40,10 @@ class TryAgain(ProviderError):
     """Refused for now and not billed (throttled, 5xx): the same call may succeed in a moment."""
 
 
+class Unreachable(TryAgain):
+    """The provider cannot be reached: the call was never sent."""
+
+
 class Unanswered(TryAgain):
     """The call was sent and no answer came back: it may succeed when repeated, and may be billed twice."""
 
@@ -50,6 +54,10 @@ class ProviderJobFailed(TryAgain):
 
 class NoRoom(ProviderError):
     """The provider runs as many asynchronous jobs for this account as it allows: wait for room."""
+
+
+class StaleToken(ProviderError):
+    """The token of a page is no longer good: read the pages again from the first."""
 
 
 class Refused(ProviderError):
@@ -81,3 +89,11 @@ class NotYours(MediaqError):
 
 class KeyTaken(MediaqError):
     """The idempotency key was used for another request within the last day."""
+
+
+class CommitUnknown(MediaqError):
+    """Postgres went away at a commit: what was to be written may be on record or not."""
+
+
+class DependencyAway(MediaqError):
+    """A server that mediaq needs stayed away for too long: the attempt is not used up."""

@@ -144,19 +144,86 @@ class Job:
 
 
 @frozen
+class Tier:
+    """A lower price for what goes beyond a volume.
+
+    Args:
+        above: Units of the item in one month (UTC) from which on it holds.
+        unit_price: Price of each unit beyond them.
+    """
+
+    above: Decimal
+    unit_price: Decimal
+
+
+@frozen
+class OpenJob:
+    """What the reconciler needs to know of a job that is open on record.
+
+    Args:
+        died_of_push: The push whose worker's death before the start was the last one counted in `deaths`.
+    """
+
+    id: str
+    type: str
+    status: JobStatus = field(converter=JobStatus)
+    progress: Mapping[str, Any]
+    attempts: int
+    max_attempts: int
+    deaths: int
+    died_of_push: str
+    fence: int
+    accepted_at: datetime
+    due_at: datetime | None
+
+    @property
+    def attempts_left(self) -> int:
+        """How many attempts may still be started."""
+        return max(self.max_attempts - self.attempts, 0)
+
+
+@frozen
 class Charge:
-    """What one call costs by the price list."""
+    """What one call costs by the price list.
+
+    As priced it is the month's first call, the dearest there is; `after` tells what it costs as a later one.
+
+    Args:
+        item: A line of the price list.
+        units: What is billed of it.
+        unit: The unit.
+        unit_price: Price of the call's first unit.
+        price_version: Version of the price list.
+        tiers: Lower prices of later units, counted from the call's first.
+    """
 
     item: str
     units: Decimal
     unit: str
     unit_price: Decimal
     price_version: str
+    tiers: tuple[Tier, ...] = ()
 
     @property
     def amount(self) -> Decimal:
-        """The price in US dollars, exact."""
-        return self.units * self.unit_price
+        """The price in US dollars, exact: `units` times `unit_price`, less what further tiers take off."""
+        reached = [tier for tier in self.tiers if tier.above < self.units]
+        prices = (self.unit_price, *(tier.unit_price for tier in reached))
+        saved = (
+            (self.units - tier.above) * (price - tier.unit_price)
+            for price, tier in zip(prices, reached, strict=False)
+        )
+        return self.units * self.unit_price - sum(saved, Decimal(0))
+
+    def after(self, before: Decimal) -> Charge:
+        """Returns what the call costs once `before` units of the item have been billed in its month."""
+        passed = [tier for tier in self.tiers if tier.above <= before]
+        ahead = self.tiers[len(passed) :]
+        return attrs.evolve(
+            self,
+            unit_price=passed[-1].unit_price if passed else self.unit_price,
+            tiers=tuple(Tier(tier.above - before, tier.unit_price) for tier in ahead),
+        )
 
 
 @frozen
@@ -170,8 +237,16 @@ class Vector:
 
 @frozen
 class Settled:
-    """What an answered call came to: its result, what it costs, and a vector where it made one."""
+    """What an answered call came to.
+
+    Args:
+        result: The operation's result.
+        charge: What the call costs; None where it costs nothing.
+        vector: The vector that it made, if any.
+        request_id: The provider's own id of its answer.
+    """
 
     result: Any
     charge: Charge | None = None
     vector: Vector | None = None
+    request_id: str | None = None

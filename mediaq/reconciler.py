@@ -2,113 +2,172 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from itertools import groupby
 
-from attrs import frozen
+from attrs import evolve
 from loguru import logger
+from redis.exceptions import ResponseError
 
 from mediaq.dispatch import push
-from mediaq.model import Job, JobStatus
-from mediaq.queue.queue import Seen
+from mediaq.missing import Found, Missing
+from mediaq.model import JobStatus, OpenJob
 from mediaq.resources import Resources
-from mediaq.settings import Settings
-from mediaq.store import jobs, leases
+from mediaq.store import leases, open_jobs
+from mediaq.store.open_jobs import START, Place
+from mediaq.verdict import Close, Doubt, Push, decide
+
+LEASE = "reconciler"
+# Intervals that the lease outlives its holder's last sign of life.
+LEASED = 3
+# Ids of pushed jobs that a line of the log names at most.
+LOGGED = 10
+# Jobs that are compared in a second, on the average of a round and the pause after it; and the longest pause.
+PACE, LONGEST_PAUSE = 1000, 20.0
 
 
-@frozen
-class Leave:
-    """Redis and Postgres agree, or someone is at work."""
+class Reconciler:
+    """Compares all open jobs that no living worker holds, in rounds of bounded batches.
 
-
-@frozen
-class Push:
-    """The job is to be pushed again.
-
-    Args:
-        death: Whether that is for a worker that died, or failed, before it started the job.
-    """
-
-    death: bool = False
-
-
-@frozen
-class Close:
-    """The job is to be closed as failed, for this reason."""
-
-    reason: str
-
-
-async def reconcile(resources: Resources, owner: str) -> None:
-    """Compares a batch of the open jobs that no living worker holds; one process at a time does so.
+    Of all processes one at a time does so, by a lease that it renews between batches. Wherever it crashes,
+    the next round finds what is left to do; what goes on record before a push counts once for it.
 
     Args:
         resources: Store, queues and settings.
-        owner: A name for this process.
-
-    Raises:
-        RedisError, OSError, asyncpg.PostgresError: A server is away; call again later.
+        owner: A name that no other has.
     """
-    upkeep = resources.settings.upkeep
-    if not await leases.hold(resources.store, "reconciler", owner, seconds=upkeep.interval * 3):
-        return
-    # A Redis that is away must not make the batch look compared.
-    await resources.redis.ping()
-    open_jobs = await jobs.take_open(resources.store, tuple(resources.queues), upkeep.batch)
-    for queue, batch in groupby(sorted(open_jobs, key=lambda job: job.type), key=lambda job: job.type):
-        await _reconcile_queue(resources, queue, list(batch))
+
+    def __init__(self, resources: Resources, owner: str) -> None:
+        self._resources = resources
+        self._store = resources.store
+        self._owner = owner
+        self._missing = Missing(resources.queues, resources.settings.upkeep.lost_after)
+        self._next = 0.0
+
+    async def run(self) -> None:
+        """Makes a round, unless the last one was a moment ago or another process makes them.
+
+        Raises:
+            RedisError, OSError, asyncpg.PostgresError: A server is away; call again later.
+        """
+        time = asyncio.get_running_loop().time
+        if time() < self._next:
+            await self._hold()
+            return
+        compared = await self.make_round()
+        self._next = time() + min(compared / PACE, LONGEST_PAUSE)
+
+    async def make_round(self) -> int:
+        """Compares all jobs, as long as this process holds the lease; returns how many.
+
+        Raises:
+            RedisError, OSError, asyncpg.PostgresError: As of `run`.
+        """
+        self._missing.begin()
+        compared = await self._compare_all()
+        if compared is None:
+            self._missing.forget()
+            return 0
+        lost = await self._missing.find_lost()
+        if lost and await self._hold():
+            await self._push_again([(found, Push()) for found in lost])
+        return compared
+
+    async def close(self) -> None:
+        """Lets another process take over at once."""
+        await leases.drop(self._store, LEASE, self._owner)
+
+    async def _hold(self) -> bool:
+        seconds = LEASED * self._resources.settings.upkeep.interval
+        return await leases.hold(self._store, LEASE, self._owner, seconds)
+
+    async def _compare_all(self) -> int | None:
+        """Compares the jobs in the order of their acceptance; returns how many, None without the lease."""
+        types, most = tuple(self._resources.queues), self._resources.settings.upkeep.batch
+        place, compared = START, 0
+        while await self._hold():
+            batch = await open_jobs.read(self._store, types, place, most)
+            for queue, jobs in groupby(sorted(batch, key=_type_of), key=_type_of):
+                await self._compare(queue, list(jobs))
+            compared += len(batch)
+            if len(batch) < most:
+                return compared
+            place = Place.of(batch[-1])
+        return None
+
+    async def _compare(self, queue: str, batch: Sequence[OpenJob]) -> None:
+        now = datetime.now(UTC)
+        pushes: list[tuple[Found, Push]] = []
+        seen = await self._resources.queues[queue].look([job.id for job in batch])
+        for found in map(Found, batch, seen):
+            match decide(found.job, found.seen, self._resources.settings, now):
+                case Push() as verdict:
+                    pushes.append((found, verdict))
+                case Doubt():
+                    self._missing.doubt(found)
+                case Close(reason):
+                    if await open_jobs.close(self._store, found.job, reason):
+                        logger.warning("job {} is closed: {}", found.job.id, reason)
+        await self._push_again(pushes)
+
+    async def _push_again(self, pushes: Sequence[tuple[Found, Push]]) -> None:
+        ready = await self._find_leftovers(await self._put_on_record(pushes))
+        pushed = await asyncio.gather(
+            *(push(self._resources, found.job, found.seen) for found in ready), return_exceptions=True
+        )
+        _raise_what_is_not_the_jobs_own(pushed)
+        _log(ready, pushed)
+
+    async def _put_on_record(self, pushes: Sequence[tuple[Found, Push]]) -> list[Found]:
+        """Puts on record what goes before the pushes; returns the jobs that nobody has touched since.
+
+        A job that ran to its end between the looks at Postgres and at Redis is not among them.
+        """
+        ready: set[str] = set()
+        others: list[OpenJob] = []
+        for found, verdict in pushes:
+            if verdict.death:
+                goes_on = await open_jobs.count_death(self._store, found.job, found.seen.push)
+            elif verdict.unused and found.job.status is JobStatus.ACTIVE:
+                goes_on = await open_jobs.hand_back(self._store, found.job)
+            else:
+                others.append(found.job)
+                continue
+            ready |= {found.job.id} if goes_on else set()
+        if others:
+            ready |= await open_jobs.untouched(self._store, others)
+        return [found for found, _ in pushes if found.job.id in ready]
+
+    async def _find_leftovers(self, ready: list[Found]) -> list[Found]:
+        """Finds out which of the jobs that Redis does not know have left their ids in the list."""
+        left: set[str] = set()
+        for queue, group in groupby(ready, key=lambda found: found.job.type):
+            if absent := [found.job.id for found in group if not found.seen.status]:
+                left |= await self._resources.queues[queue].find_listed(absent)
+        return [evolve(found, seen=evolve(found.seen, listed=found.job.id in left)) for found in ready]
 
 
-async def _reconcile_queue(resources: Resources, queue: str, batch: list[Job]) -> None:
-    now = datetime.now(UTC)
-    for job, seen in zip(batch, await resources.queues[queue].look([job.id for job in batch]), strict=True):
-        match decide(job, seen, resources.settings, now):
-            case Push(death):
-                if death:
-                    await jobs.count_death(resources.store, job)
-                if await push(resources, job):
-                    logger.warning("job {} is pushed again: Redis had it as {}", job.id, seen.status)
-            case Close(reason):
-                if await jobs.close(resources.store, job, reason):
-                    logger.warning("job {} is closed: {}", job.id, reason)
+def _type_of(job: OpenJob) -> str:
+    return job.type
 
 
-def decide(job: Job, seen: Seen, settings: Settings, now: datetime) -> Leave | Push | Close:
-    """Decides what becomes of an open job that no living worker holds.
-
-    Args:
-        job: The job on record.
-        seen: What Redis knows of it.
-        settings: The poison limit, and how long a job may be queued in no list.
-        now: The time.
-    """
-    if seen.status in ("stopped", "canceled"):
-        return Close("stopped" if seen.status == "stopped" else "cancelled")
-    if job.due_at is not None and job.due_at > now:
-        return Leave()
-    match seen.status:
-        case None | "finished":
-            # A finished job finds its results on record.
-            return Push()
-        case "queued" | "scheduled":
-            return Push() if _is_lost(seen, settings, now) else Leave()
-        case "started":
-            return Leave() if seen.running else _after_death(job, "no sign of life", settings)
-        case "failed":
-            # Ours close a job before RQ fails it: this worker died, was cut off, or could not start it.
-            return _after_death(job, seen.error or "no reason on record", settings)
-        case _:
-            return Leave()
+def _raise_what_is_not_the_jobs_own(outcomes: Sequence[bool | BaseException]) -> None:
+    for outcome in outcomes:
+        # A refusal may be about this job's keys alone; the others go on.
+        if isinstance(outcome, BaseException) and not isinstance(outcome, ResponseError):
+            raise outcome
 
 
-def _is_lost(seen: Seen, settings: Settings, now: datetime) -> bool:
-    patience = timedelta(seconds=settings.upkeep.lost_after)
-    return not seen.listed and (seen.enqueued_at is None or now - seen.enqueued_at > patience)
-
-
-def _after_death(job: Job, error: str, settings: Settings) -> Push | Close:
-    if job.deaths >= settings.worker.deaths:
-        workers = job.deaths + 1
-        return Close(f"gave up after {workers} workers died or could not start it; the last one: {error}")
-    # The next start counts the death of a worker that had started it.
-    return Push(death=job.status is not JobStatus.ACTIVE)
+def _log(ready: Sequence[Found], outcomes: Sequence[bool | BaseException]) -> None:
+    pushed = [found for found, outcome in zip(ready, outcomes, strict=True) if outcome is True]
+    if pushed:
+        states = Counter(found.seen.status or "absent" for found in pushed)
+        known = ", ".join(f"{status} ({number})" for status, number in states.items())
+        ids = ", ".join(found.job.id for found in pushed[:LOGGED])
+        logger.warning("{} jobs are pushed again, for Redis had them as {}: {}", len(pushed), known, ids)
+    for found, outcome in zip(ready, outcomes, strict=True):
+        if isinstance(outcome, ResponseError):
+            logger.error("job {} cannot be pushed again: {}", found.job.id, outcome)

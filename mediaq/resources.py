@@ -11,10 +11,16 @@ from redis.asyncio import Redis
 
 from mediaq.aws.clients import open_aws
 from mediaq.pipelines.catalog import PIPELINES
+from mediaq.pipelines.holds import Holds
+from mediaq.pipelines.inflight import open_inflight
 from mediaq.pipelines.operation import Tools
 from mediaq.queue.queue import Queue
+from mediaq.queue.shutdown import CLEANING_UP
 from mediaq.settings import Settings
 from mediaq.store.pool import Store, open_store
+
+# The share of a worker's grace period that is left for paid calls when the jobs have been handed back.
+LAST_SHARE = CLEANING_UP
 
 
 @frozen
@@ -35,6 +41,13 @@ class Resources:
     queues: Mapping[str, Queue]
     tools: Tools
 
+    def may_claim(self, queue: str) -> bool:
+        """Tells whether a worker should take jobs of a queue now: not where they would only wait.
+
+        Jobs of other queues than mediaq's own need neither Postgres nor a provider.
+        """
+        return queue not in self.queues or not (self.store.link.away or self.tools.holds.is_held(queue))
+
 
 @asynccontextmanager
 async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
@@ -48,9 +61,11 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
         open_aws(settings.aws) as aws,
         httpx.AsyncClient() as http,
         open_redis(settings) as redis,
+        open_inflight(settings.worker.grace * LAST_SHARE) as inflight,
     ):
         queues = {name: Queue(name, redis) for name in PIPELINES}
-        yield Resources(settings, store, redis, queues, Tools(settings, store, aws, redis, http))
+        tools = Tools(settings, store, aws, redis, http, inflight, Holds())
+        yield Resources(settings, store, redis, queues, tools)
 
 
 @asynccontextmanager

@@ -197,7 +197,11 @@ class Worker:
 class Upkeep:
     """What service processes do in the background so that nothing accepted is forgotten."""
 
-    interval: float = number(5.0, "Seconds between two comparisons of open jobs with Redis.", least=0.001)
+    interval: float = number(
+        5.0,
+        "Seconds between two comparisons of open jobs with Redis; up to 20 where there are thousands.",
+        least=0.001,
+    )
     batch: int = whole(200, "Open jobs compared at a time.")
     lost_after: float = number(
         60.0, "Seconds a job may be queued in no list before it is pushed again.", least=0.001

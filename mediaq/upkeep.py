@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
@@ -11,7 +12,7 @@ from redis.exceptions import RedisError
 
 from mediaq.queue.retention import trim
 from mediaq.queue.scheduler import Scheduler
-from mediaq.reconciler import reconcile
+from mediaq.reconciler import Reconciler
 from mediaq.resources import Resources
 from mediaq.store import leases
 from mediaq.store.pool import AWAY as POSTGRES_AWAY
@@ -51,14 +52,14 @@ async def reconciling(resources: Resources) -> AsyncIterator[None]:
     Args:
         resources: Store, queues and settings.
     """
-    owner = leases.name_owner()
-    interval = resources.settings.upkeep.interval
+    # A process may have several: a service, and a worker beside it.
+    reconciler = Reconciler(resources, f"{leases.name_owner()}:{uuid.uuid4().hex}")
     try:
-        async with _repeating("reconciling", interval, lambda: reconcile(resources, owner)):
+        async with _repeating("reconciling", resources.settings.upkeep.interval, reconciler.run):
             yield
     finally:
         with suppress(*AWAY):
-            await leases.drop(resources.store, "reconciler", owner)
+            await reconciler.close()
 
 
 @asynccontextmanager

@@ -60,6 +60,7 @@ class AsyncWorker(worker.AsyncWorker):
         from mediaq.upkeep import reconciling
 
         async with kept(KEPT_AS, open_for_jobs) as resources, reconciling(resources):
+            self.may_claim = resources.may_claim
             yield
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 import aiohttp
 from botocore.exceptions import BotoCoreError, ClientError
@@ -12,6 +13,9 @@ from mediaq.aws.clients import Aws
 from mediaq.aws.failures import classify
 
 FAILURES = (BotoCoreError, ClientError, aiohttp.ClientError, OSError, TimeoutError)
+
+T = TypeVar("T")
+Read = Callable[[dict[str, Any]], Awaitable[T]]
 
 
 async def call(aws: Aws, service: str, method: str, **params: Any) -> dict[str, Any]:
@@ -29,10 +33,35 @@ async def call(aws: Aws, service: str, method: str, **params: Any) -> dict[str, 
     Raises:
         ProviderError: By its subclass, what follows: TryAgain, Unanswered, NoRoom or Refused.
     """
+    return await call_and_read(aws, service, method, _as_it_is, **params)
+
+
+async def call_and_read(aws: Aws, service: str, method: str, read: Read[T], **params: Any) -> T:
+    """Makes one call whose answer has a body to be read; the time for a call is for both.
+
+    Args:
+        aws: The clients.
+        service: boto's name of the service.
+        method: The client's method.
+        read: Reads the body of boto's answer.
+        params: As the AWS API reference names them.
+
+    Raises:
+        ProviderError: By its subclass, what follows: TryAgain, Unanswered, NoRoom or Refused.
+    """
     try:
         client = await aws.client(service)
         async with asyncio.timeout(aws.settings.call_timeout):
-            answer: dict[str, Any] = await getattr(client, method)(**params)
+            return await read(await getattr(client, method)(**params))
     except FAILURES as error:
         raise classify(error, service) from error
+
+
+async def _as_it_is(answer: dict[str, Any]) -> dict[str, Any]:
     return answer
+
+
+def request_id(answer: dict[str, Any]) -> str | None:
+    """Returns the id under which AWS knows an answer, CloudTrail too."""
+    found: str | None = answer.get("ResponseMetadata", {}).get("RequestId")
+    return found

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from botocore import exceptions
 
-from mediaq.errors import NoRoom, ProviderError, Refused, TryAgain, Unanswered
+from mediaq.errors import NoRoom, ProviderError, Refused, StaleToken, TryAgain, Unanswered, Unreachable
 
-# Error codes of the AWS API references that say: not now. Every 5xx says so too. A page token that is no
-# longer good means: read the pages again from the first.
+# Error codes of the AWS API references that say: not now. Every 5xx says so too.
 AGAIN = frozenset(
     {
         "ExpiredToken",
@@ -15,7 +14,6 @@ AGAIN = frozenset(
         "InternalFailure",
         "InternalServerError",
         "InternalServerException",
-        "InvalidPaginationTokenException",
         "ModelErrorException",
         "ModelNotReadyException",
         "ProvisionedThroughputExceededException",
@@ -54,7 +52,7 @@ def classify(error: Exception, service: str) -> ProviderError:
         service: boto's name of the service.
 
     Returns:
-        A TryAgain, an Unanswered, a NoRoom or a Refused, with a reason for people.
+        A TryAgain, an Unanswered, a NoRoom, a StaleToken or a Refused, with a reason for people.
     """
     name = NAMES.get(service, service)
     code = type(error).__name__
@@ -64,7 +62,7 @@ def classify(error: Exception, service: str) -> ProviderError:
         case exceptions.ParamValidationError():
             return Refused(f"{name} cannot be asked this: {error}", code)
         case _ if isinstance(error, NEVER_SENT):
-            return TryAgain(f"{name} cannot be reached: {error}", code)
+            return Unreachable(f"{name} cannot be reached: {error}", code)
         case _:
             return Unanswered(f"{name} gave no answer: {str(error) or code}", code)
 
@@ -75,6 +73,8 @@ def _of_answer(error: exceptions.ClientError, name: str) -> ProviderError:
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 400)
     if code == "LimitExceededException" and _is_about_room(message):
         return NoRoom(f"{name} has no room for now: {message} ({code})", code)
+    if code == "InvalidPaginationTokenException":
+        return StaleToken(f"{name} knows the page no more: {message} ({code})", code)
     if code in UNANSWERED or status in UNANSWERED_STATUS:
         return Unanswered(f"{name} gave up waiting: {message} ({code})", code)
     if code in AGAIN or status >= 500 or status in (424, 429):

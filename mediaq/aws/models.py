@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import msgspec
 
-from mediaq.aws.calls import FAILURES, call
+from mediaq.aws.calls import call_and_read, request_id
 from mediaq.aws.clients import Aws
-from mediaq.aws.failures import classify
 
 
-async def invoke_model(aws: Aws, model: str, body: dict[str, Any]) -> dict[str, Any]:
+async def invoke_model(aws: Aws, model: str, body: dict[str, Any]) -> tuple[dict[str, Any], str | None]:
     """Asks a model.
 
     Args:
@@ -21,23 +19,23 @@ async def invoke_model(aws: Aws, model: str, body: dict[str, Any]) -> dict[str, 
         body: What the model takes.
 
     Returns:
-        What it answers.
+        What it answers, and AWS's id of the answer.
 
     Raises:
         ProviderError: By its subclass, what follows.
     """
-    answer = await call(
+    return await call_and_read(
         aws,
         "bedrock-runtime",
         "invoke_model",
+        _read,
         modelId=model,
         body=msgspec.json.encode(body),
         contentType="application/json",
         accept="application/json",
     )
-    try:
-        async with asyncio.timeout(aws.settings.call_timeout), answer["body"] as stream:
-            found: dict[str, Any] = msgspec.json.decode(await stream.read())
-    except FAILURES as error:
-        raise classify(error, "bedrock-runtime") from error
-    return found
+
+
+async def _read(answer: dict[str, Any]) -> tuple[dict[str, Any], str | None]:
+    async with answer["body"] as stream:
+        return msgspec.json.decode(await stream.read()), request_id(answer)

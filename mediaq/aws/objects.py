@@ -7,9 +7,8 @@ from typing import IO, Any
 
 from attrs import frozen
 
-from mediaq.aws.calls import FAILURES, call
+from mediaq.aws.calls import call, call_and_read
 from mediaq.aws.clients import Aws
-from mediaq.aws.failures import classify
 from mediaq.errors import Refused
 
 # aioboto3 reads a body in pieces of 1 KB unless told otherwise, which costs three times the CPU.
@@ -96,14 +95,14 @@ async def write(aws: Aws, bucket: str, key: str, content: bytes, content_type: s
 
 async def _read(aws: Aws, bucket: str, key: str, **condition: Any) -> bytes:
     try:
-        answer = await call(aws, "s3", "get_object", Bucket=bucket, Key=key, **condition)
+        return await call_and_read(aws, "s3", "get_object", _body, Bucket=bucket, Key=key, **condition)
     except Refused as refusal:
         raise _missing(refusal, bucket, key) from refusal
-    try:
-        async with asyncio.timeout(aws.settings.call_timeout), answer["Body"] as body:
-            return b"".join([piece async for piece in body.content.iter_chunked(PIECE)])
-    except FAILURES as error:
-        raise classify(error, "s3") from error
+
+
+async def _body(answer: dict[str, Any]) -> bytes:
+    async with answer["Body"] as body:
+        return b"".join([piece async for piece in body.content.iter_chunked(PIECE)])
 
 
 def _missing(refusal: Refused, bucket: str, key: str) -> Refused:

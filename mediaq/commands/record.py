@@ -1,24 +1,17 @@
-"""What is on record in Postgres: its schema, jobs and costs."""
+"""What is on record in Postgres: its schema and the jobs."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any
-
-import asyncpg
 import click
 
+from mediaq.commands.database import run_to_end, with_store
 from mediaq.commands.tables import make_table, print_table
-from mediaq.errors import MediaqError
 from mediaq.logs import setup_logs
 from mediaq.model import JobStatus
 from mediaq.settings import load_settings
 from mediaq.store import jobs as job_records
-from mediaq.store import operations
 from mediaq.store.migrate import load_migrations
 from mediaq.store.migrate import migrate as apply_migrations
-from mediaq.store.pool import Store, open_store
 
 
 @click.command()
@@ -26,7 +19,7 @@ def migrate() -> None:
     """Brings the database's schema up to date."""
     settings = load_settings()
     setup_logs(settings.logs)
-    applied = _run(apply_migrations(settings.database.url, load_migrations()))
+    applied = run_to_end(apply_migrations(settings.database.url, load_migrations()))
     print(f"{len(applied)} applied, {len(load_migrations())} in all")
 
 
@@ -37,7 +30,7 @@ def migrate() -> None:
 @click.option("--ids", is_flag=True, help="Print ids alone, one a line.")
 def jobs(user: str | None, status: str | None, most: int, ids: bool) -> None:
     """Lists the newest jobs on record."""
-    found = _with_store(lambda store: job_records.list_jobs(store, user_id=user, status=status, most=most))
+    found = with_store(lambda store: job_records.list_jobs(store, user_id=user, status=status, most=most))
     if ids:
         print(*(job.id for job in found), sep="\n")
         return
@@ -50,37 +43,9 @@ def jobs(user: str | None, status: str | None, most: int, ids: bool) -> None:
 
 
 @click.command()
-@click.option("--user", help="Only this user's.")
-def costs(user: str | None) -> None:
-    """Sums the cost ledger by service, operation and certainty, in US dollars."""
-    found = _with_store(lambda store: operations.cost_summary(store, user))
-    table = make_table("service", "operation", "certainty", "calls", "units", "unit", "amount")
-    for row in found:
-        table.add_row(*(f"{row[column.header]}" for column in table.columns))
-    table.add_section()
-    table.add_row("", "", "", "", "", "total", f"{sum(row['amount'] for row in found)}")
-    print_table(table)
-
-
-@click.command()
 @click.option(
     "--days", type=click.IntRange(1), required=True, help="Jobs that ended longer ago than this go."
 )
 def purge(days: int) -> None:
     """Deletes old jobs from the record; their cost rows stay."""
-    print(f"{_with_store(lambda store: job_records.purge(store, days))} jobs deleted")
-
-
-def _with_store(act: Callable[[Store], Awaitable[Any]]) -> Any:
-    async def run() -> Any:
-        async with open_store(load_settings().database) as store:
-            return await act(store)
-
-    return _run(run())
-
-
-def _run(act: Any) -> Any:
-    try:
-        return asyncio.run(act)
-    except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        raise MediaqError(f"Postgres cannot be used: {str(error) or type(error).__name__}") from error
+    print(f"{with_store(lambda store: job_records.purge(store, days))} jobs deleted")

@@ -9,14 +9,20 @@ from rich.table import Column, Table
 PIPED_COLUMNS = 200
 
 
-def make_table(*columns: str) -> Table:
-    """Returns an empty table with these columns."""
-    # The first columns are what one copies: they are not cut on a narrow terminal; the last may be folded.
-    *first, last = columns
-    return Table(*(Column(name, no_wrap=True) for name in first), Column(last, overflow="fold"), box=None)
+def make_table(*columns: str, folded: int = 1) -> Table:
+    """Returns an empty table with these columns.
+
+    Args:
+        columns: Their headers.
+        folded: How many of the last ones are folded on a narrow terminal; the first are what one copies.
+    """
+    first, last = columns[:-folded], columns[-folded:]
+    copied = (Column(name, no_wrap=True) for name in first)
+    return Table(*copied, *(Column(name, overflow="fold") for name in last), box=None)
 
 
 def print_table(table: Table) -> None:
     """Prints a table to standard output."""
     console = Console()
-    console.print(table, width=None if console.is_terminal else PIPED_COLUMNS)
+    wide = console if console.is_terminal else Console(width=PIPED_COLUMNS)
+    wide.print(table)

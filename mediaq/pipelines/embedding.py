@@ -14,9 +14,9 @@ from mediaq.errors import Refused
 from mediaq.model import Certainty, Settled, Vector
 from mediaq.pipelines import cache, openai
 from mediaq.pipelines.film import find_film, take_thumbnails
-from mediaq.pipelines.metered import metered, patiently, settled
+from mediaq.pipelines.metered import paid, patiently, recorded
 from mediaq.pipelines.operation import Operation, Pipeline, Request, Results, Work
-from mediaq.pipelines.prices import PRICES
+from mediaq.pipelines.price_list import prices_now
 from mediaq.pipelines.requests import ObjectKey, Text, checked_type
 from mediaq.store import operations
 
@@ -24,6 +24,21 @@ from mediaq.store import operations
 IMAGE_BYTES = 25_000_000 * 3 // 4 - 1_000
 # Pixels of the longer side of the frame that stands for a video.
 FRAME_SIDE = 1024
+
+
+@frozen
+class Made:
+    """A vector as it was made.
+
+    Args:
+        values: The vector.
+        billed: What was billed, as the price line counts it.
+        request_id: The provider's own id of its answer.
+    """
+
+    values: list[float]
+    billed: int
+    request_id: str | None
 
 
 @frozen
@@ -36,7 +51,7 @@ class Model:
         item: The line of the price list.
         dimensions: Length of its vectors.
         most: What is billed for this content at most, as the price line counts it.
-        embed: Makes the vector; returns it with what was billed, as the price line counts it.
+        embed: Makes the vector.
     """
 
     name: str
@@ -44,7 +59,7 @@ class Model:
     item: str
     dimensions: int
     most: Callable[[bytes], int]
-    embed: Callable[[Work, bytes], Awaitable[tuple[list[float], int]]]
+    embed: Callable[[Work, bytes], Awaitable[Made]]
 
 
 async def generate_embedding(work: Work) -> Any:
@@ -59,29 +74,30 @@ async def generate_embedding(work: Work) -> Any:
     known = await cache.recall(work.tools.redis, key)
     if known is not None:
         return await _reuse(work, model, known)
-    vector = await patiently(work, lambda: _embed(work, model, content))
+    vector: dict[str, Any] = await patiently(work, lambda: _embed(work, model, content))
     await cache.keep(work.tools.redis, key, vector["embedding"], work.tools.settings.embedding.cache_seconds)
     return vector
 
 
-async def _embed(work: Work, model: Model, content: bytes) -> dict[str, Any]:
-    async with metered(work, model.service, PRICES.charge(model.item, model.most(content))) as run:
-        values, billed = await model.embed(work, content)
-    answer = Settled(
-        {"source": "generated", "embedding": values},
-        PRICES.charge(model.item, billed),
-        _vector(work, model, values),
-    )
-    result: dict[str, Any] = await settled(work, run, answer)
-    return result
+async def _embed(work: Work, model: Model, content: bytes) -> Any:
+    async def make(run: operations.Run) -> Settled:  # noqa: ARG001 - the shape of Make
+        made = await model.embed(work, content)
+        return Settled(
+            {"source": "generated", "embedding": made.values},
+            prices_now().charge(model.item, made.billed),
+            _vector(work, model, made.values),
+            made.request_id,
+        )
+
+    return await paid(work, model.service, prices_now().charge(model.item, model.most(content)), make)
 
 
-async def _reuse(work: Work, model: Model, values: list[float]) -> dict[str, Any]:
-    async with metered(work, model.service, None) as run:
+async def _reuse(work: Work, model: Model, values: list[float]) -> Any:
+    async def make(run: operations.Run) -> Settled:  # noqa: ARG001 - the shape of Make
         result = {"source": "cache", "embedding": values}
-    answer = Settled(result, PRICES.nothing(model.item), _vector(work, model, values))
-    await operations.settle(work.tools.store, run, answer, Certainty.REUSED)
-    return result
+        return Settled(result, prices_now().nothing(model.item), _vector(work, model, values))
+
+    return await recorded(work, model.service, None, make, certainty=Certainty.REUSED)
 
 
 def _vector(work: Work, model: Model, values: list[float]) -> Vector:
@@ -129,30 +145,29 @@ def _short(model: str) -> str:
     return model.removeprefix("amazon.").partition(":")[0]
 
 
-async def _embed_text(work: Work, content: bytes) -> tuple[list[float], int]:
+async def _embed_text(work: Work, content: bytes) -> Made:
     settings = work.tools.settings.embedding
     body = {"inputText": content.decode(), "dimensions": settings.dimensions, "normalize": True}
-    answer = await invoke_model(work.tools.aws, settings.text_model, body)
-    return answer["embedding"], answer["inputTextTokenCount"]
+    answer, request_id = await invoke_model(work.tools.aws, settings.text_model, body)
+    return Made(answer["embedding"], answer["inputTextTokenCount"], request_id)
 
 
-async def _embed_image(work: Work, content: bytes) -> tuple[list[float], int]:
+async def _embed_image(work: Work, content: bytes) -> Made:
     settings = work.tools.settings.embedding
     body = {
         "inputImage": base64.b64encode(content).decode(),
         "embeddingConfig": {"outputEmbeddingLength": settings.dimensions},
     }
-    answer = await invoke_model(work.tools.aws, settings.image_model, body)
+    answer, request_id = await invoke_model(work.tools.aws, settings.image_model, body)
     if answer.get("message"):
         raise Refused(f"Bedrock refused: {answer['message']}", "ModelRefused")
-    return answer["embedding"], 1
+    return Made(answer["embedding"], 1, request_id)
 
 
-async def _embed_by_openai(work: Work, content: bytes) -> tuple[list[float], int]:
+async def _embed_by_openai(work: Work, content: bytes) -> Made:
     settings = work.tools.settings
-    return await openai.embed(
-        work.tools.http, settings.embedding, content.decode(), settings.aws.call_timeout
-    )
+    text, timeout = content.decode(), settings.aws.call_timeout
+    return Made(*await openai.embed(work.tools.http, settings.embedding, text, timeout))
 
 
 def _check(request: Any) -> None:

@@ -2,91 +2,184 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from typing import Any, TypeVar
 
-import stamina
+from loguru import logger
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_delay
+from tenacity.wait import wait_exponential_jitter
 
 from mediaq.aws.calls import call as call_aws
-from mediaq.errors import NoRoom, ProviderError, TryAgain
-from mediaq.model import Charge, Settled, TaskStatus
+from mediaq.aws.calls import request_id
+from mediaq.errors import NoRoom, ProviderError, TryAgain, Unanswered, Unreachable
+from mediaq.model import Certainty, Charge, Settled, TaskStatus
+from mediaq.pipelines.inflight import Passage
 from mediaq.pipelines.operation import Call, Perform, Work
-from mediaq.pipelines.prices import PRICES
+from mediaq.pipelines.price_list import prices_now
 from mediaq.store import operations
 
 T = TypeVar("T")
+Make = Callable[[operations.Run], Coroutine[Any, Any, Settled]]
+
+# Seconds after its own timeout until which a call counts as under way; and how old its record may be when it
+# goes out.
+FRESH = 5.0
+# Seconds from which on a wait is worth giving the job's slot to another.
+PARKED_FROM = 1.0
 
 
 def once(call: Call) -> Perform:
     """Makes an operation of one billable call that is answered at once."""
 
     async def perform(work: Work) -> Any:
-        charge = PRICES.charge(call.item, call.count(work.job.request))
+        charge = prices_now().charge(call.item, call.count(work.job.request))
+        params = call.params(work)
 
-        async def attempt() -> Any:
-            params = call.params(work)
-            async with metered(work, call.service, charge) as run:
-                answer = await call_aws(work.tools.aws, call.service, call.method, **params)
-            return await settled(work, run, Settled(call.read(answer), charge))
+        async def make(run: operations.Run) -> Settled:  # noqa: ARG001 - the shape of Make
+            answer = await call_aws(work.tools.aws, call.service, call.method, **params)
+            return Settled(call.read(answer), charge, request_id=request_id(answer))
 
-        return await patiently(work, attempt)
+        return await patiently(work, lambda: paid(work, call.service, charge, make))
 
     return perform
 
 
-@asynccontextmanager
-async def metered(
-    work: Work, service: str, estimate: Charge | None, token: str | None = None
-) -> AsyncIterator[operations.Run]:
-    """Puts a call on record, and its failure too; the caller makes it inside and settles it afterwards.
+async def paid(work: Work, service: str, estimate: Charge, make: Make) -> Any:
+    """Makes a call that is billed each time it is made, and returns its result.
+
+    Once begun it is seen through to its record, even where the job is cut short.
 
     Args:
         work: The operation.
         service: Whom the call goes to.
-        estimate: What it may cost at most; None where it costs nothing.
-        token: The name by which the provider knows a repeated call.
+        estimate: What it may cost at most.
+        make: Makes the call, within `aws.call_timeout` seconds.
 
     Raises:
-        FenceLost: Another worker has started the job since; the call must not be made.
+        FenceLost: Another worker has started the job since; the call is not made.
+        ProviderError: The call failed, which is on record.
+    """
+
+    async def see(passage: Passage) -> Any:
+        run = await _begin_freshly(work, service, estimate)
+        if passage.cut:
+            await _unmake(work, run)
+            return None
+        return await _make(work, run, make)
+
+    return await work.tools.inflight.see_through(see)
+
+
+async def _begin_freshly(work: Work, service: str, estimate: Charge) -> operations.Run:
+    # A process that was paused after it began must not call, others may have by now: it begins again, fenced.
+    while True:
+        asked = time.monotonic()
+        run = await operations.begin(
+            work.tools.store,
+            work.job,
+            service,
+            work.operation,
+            estimate=estimate,
+            seconds=work.tools.settings.aws.call_timeout + FRESH,
+        )
+        if time.monotonic() - asked < FRESH:
+            return run
+        await _unmake(work, run)
+
+
+async def _unmake(work: Work, run: operations.Run) -> None:
+    not_made = TryAgain("the call was on record and then not made", "NotMade")
+    await operations.fail(work.tools.store, run, not_made)
+
+
+async def recorded(
+    work: Work,
+    service: str,
+    estimate: Charge | None,
+    make: Make,
+    *,
+    token: str | None = None,
+    certainty: Certainty = Certainty.BILLED,
+) -> Any:
+    """Does what may be repeated without being billed twice, and returns its result.
+
+    Args:
+        work: The operation.
+        service: Whom calls go to.
+        estimate: What they may cost at most; None where they cost nothing.
+        make: Makes them.
+        token: The name by which the provider knows a repeated call.
+        certainty: How sure the cost row is in the end.
+
+    Raises:
+        FenceLost: Another worker has started the job since; no call is made.
+        ProviderError: A call failed, which is on record.
     """
     run = await operations.begin(
         work.tools.store, work.job, service, work.operation, estimate=estimate, token=token
     )
+    return await _make(work, run, make, certainty)
+
+
+async def _make(work: Work, run: operations.Run, make: Make, certainty: Certainty = Certainty.BILLED) -> Any:
     try:
-        yield run
+        settled = await make(run)
     except ProviderError as error:
         await operations.fail(work.tools.store, run, error)
         raise
-
-
-async def settled(work: Work, run: operations.Run, answer: Settled) -> Any:
-    """Records an answer with its cost, and returns the result."""
-    await operations.settle(work.tools.store, run, answer)
-    return answer.result
+    except Exception as error:
+        # Whatever was answered, it was lost here.
+        lost = Unanswered(f"the answer was lost by a fault in mediaq ({type(error).__name__})", "Fault")
+        await operations.fail(work.tools.store, run, lost)
+        raise
+    await operations.settle(work.tools.store, run, settled, certainty)
+    return settled.result
 
 
 async def patiently(work: Work, attempt: Callable[[], Awaitable[T]]) -> T:
     """Repeats what fails for now, with growing waits, until the operation's patience ends.
 
+    Long waits are parked: the job gives its slot to another meanwhile.
+
     Raises:
         ProviderError: What the last try raised, or a Refused at once.
     """
+
+    async def go() -> T:
+        return await attempt()
+
     aws = work.tools.settings.aws
-    async for trial in stamina.retry_context(
-        on=_fails_for_now,
-        attempts=None,
-        timeout=max(work.patience, 0.001),
-        wait_initial=aws.first_wait,
-        wait_max=aws.longest_wait,
-        wait_jitter=aws.first_wait,
-    ):
-        with trial:
-            if trial.num > 1:
-                await work.report(TaskStatus.PROCESSING, f"try {trial.num}: the provider had no answer yet")
-            return await attempt()
-    raise AssertionError("stamina either returns or raises")
+    trying = AsyncRetrying(
+        retry=retry_if_exception_type((TryAgain, NoRoom)),
+        stop=stop_after_delay(work.patience),
+        wait=wait_exponential_jitter(multiplier=aws.first_wait, max=aws.longest_wait, jitter=aws.first_wait),
+        before_sleep=partial(_tell, work),
+        sleep=partial(pause, work),
+        reraise=True,
+    )
+    answer: T = await trying(go)
+    work.tools.holds.release(work.job.type)
+    return answer
 
 
-def _fails_for_now(error: Exception) -> bool:
-    return isinstance(error, TryAgain | NoRoom)
+async def pause(work: Work, seconds: float) -> None:
+    """Waits; for longer waits the job is parked."""
+    if seconds < PARKED_FROM:
+        await asyncio.sleep(seconds)
+    else:
+        async with work.clock.parked():
+            await asyncio.sleep(seconds)
+
+
+def _tell(work: Work, state: RetryCallState) -> None:
+    error = state.outcome.exception() if state.outcome else None
+    wait = state.upcoming_sleep
+    logger.info("{} waits {:.1f} s: {}", work.operation, wait, error)
+    if isinstance(error, Unreachable):
+        # Until the next try shows whether it can be reached.
+        work.tools.holds.hold(work.job.type, wait + work.tools.settings.aws.call_timeout)
+    tries = state.attempt_number + 1
+    work.report(TaskStatus.PROCESSING, f"try {tries}: the provider had no answer yet")

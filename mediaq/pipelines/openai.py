@@ -6,13 +6,13 @@ from typing import Any
 
 import httpx
 
-from mediaq.errors import ProviderError, Refused, TryAgain, Unanswered
+from mediaq.errors import ProviderError, Refused, TryAgain, Unanswered, Unreachable
 from mediaq.settings import Embedding
 
 
 async def embed(
     http: httpx.AsyncClient, settings: Embedding, text: str, timeout: float
-) -> tuple[list[float], int]:
+) -> tuple[list[float], int, str | None]:
     """Embeds a text.
 
     Args:
@@ -22,7 +22,7 @@ async def embed(
         timeout: Seconds to wait for the answer.
 
     Returns:
-        The vector, and the tokens that were billed.
+        The vector, the tokens that were billed, and OpenAI's id of the answer.
 
     Raises:
         ProviderError: By its subclass, what follows.
@@ -35,13 +35,17 @@ async def embed(
     try:
         answer = await http.post(url, json=body, headers=headers, timeout=timeout)
     except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-        raise TryAgain(f"OpenAI cannot be reached: {error}", type(error).__name__) from error
+        raise Unreachable(f"OpenAI cannot be reached: {error}", type(error).__name__) from error
     except httpx.HTTPError as error:
         raise Unanswered(f"OpenAI gave no answer: {error}", type(error).__name__) from error
     if answer.is_error:
         raise _failure(answer)
     found = answer.json()
-    return found["data"][0]["embedding"], found["usage"]["prompt_tokens"]
+    return (
+        found["data"][0]["embedding"],
+        found["usage"]["prompt_tokens"],
+        answer.headers.get("x-request-id"),
+    )
 
 
 def _failure(answer: httpx.Response) -> ProviderError:

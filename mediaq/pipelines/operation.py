@@ -12,6 +12,9 @@ from redis.asyncio import Redis
 
 from mediaq.aws.clients import Aws
 from mediaq.model import Job, TaskStatus
+from mediaq.pipelines.clock import Clock
+from mediaq.pipelines.holds import Holds
+from mediaq.pipelines.inflight import Inflight
 from mediaq.settings import Settings
 from mediaq.store.pool import Store
 
@@ -22,13 +25,25 @@ Results = Mapping[str, Any]
 
 @frozen
 class Tools:
-    """What operations work with; opened and closed by the composition root."""
+    """What operations work with; opened and closed by the composition root.
+
+    Args:
+        settings: The settings.
+        store: Postgres.
+        aws: AWS's clients.
+        redis: Redis, for short commands.
+        http: A client for providers other than AWS.
+        inflight: Sees through what must not be cut short.
+        holds: Queues that no job should be claimed of for now.
+    """
 
     settings: Settings
     store: Store
     aws: Aws
     redis: Redis
     http: httpx.AsyncClient
+    inflight: Inflight
+    holds: Holds
 
 
 @frozen
@@ -42,6 +57,7 @@ class Work:
         results: Results of the operations that this one needs, by operation.
         patience: Seconds to go on repeating what fails for now.
         report: Tells how the operation stands, in a few words.
+        clock: The attempt's time; stands still while the job is parked.
         shared: What this job's operations share, by name.
     """
 
@@ -50,7 +66,8 @@ class Work:
     tools: Tools
     results: Results
     patience: float
-    report: Callable[[TaskStatus, str | None], Awaitable[None]]
+    report: Callable[[TaskStatus, str], None]
+    clock: Clock
     shared: dict[str, asyncio.Task[Any]]
 
     @property

@@ -3,52 +3,72 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 
+from loguru import logger
+
+from mediaq.errors import FenceLost
 from mediaq.model import Job, Progress, SubTask, TaskStatus
-from mediaq.store import jobs
+from mediaq.store import attempts
 from mediaq.store.pool import Store
 
 Announce = Callable[[Mapping[str, Any]], Awaitable[None]]
 
 
 class Reporter:
-    """Collects what a job's operations report; reports go out one after the other.
+    """Collects what a job's operations report, and passes it on beside them: no operation waits for that.
+
+    Reports that come faster than they can be passed on are passed on together.
 
     Args:
         store: The store.
         job: The job, with the fence of this start.
-        progress: Where it stands so far.
         announce: Told of each step after it is on record.
     """
 
-    def __init__(self, store: Store, job: Job, progress: Progress, announce: Announce) -> None:
+    def __init__(self, store: Store, job: Job, announce: Announce) -> None:
         self._store = store
         self._job = job
-        self._progress = progress
         self._announce = announce
-        self._turn = asyncio.Lock()
-
-    @classmethod
-    def of(cls, store: Store, job: Job, announce: Announce) -> Reporter:
-        """Returns a reporter that goes on from what is on record of the job."""
+        self._news = asyncio.Event()
         tasks = {
             name: SubTask(TaskStatus(task["status"]), task.get("message"))
             for name, task in job.progress["subTasks"].items()
         }
-        return cls(store, job, Progress(tasks), announce)
+        self.progress = Progress(tasks)
 
-    async def report(self, operation: str, status: TaskStatus, message: str | None = None) -> None:
-        """Moves one operation on.
+    def report(self, operation: str, status: TaskStatus, message: str | None = None) -> None:
+        """Moves one operation on."""
+        moved = self.progress.having(operation, status, message)
+        if moved != self.progress:
+            self.progress = moved
+            self._news.set()
 
-        Raises:
-            FenceLost: Another worker has started the job since.
-        """
-        async with self._turn:
-            moved = self._progress.having(operation, status, message)
-            if moved == self._progress:
+    @asynccontextmanager
+    async def telling(self) -> AsyncIterator[None]:
+        """Passes reports on while the block runs; the last ones are for `announce_end`."""
+        telling = asyncio.create_task(self._tell())
+        try:
+            yield
+        finally:
+            telling.cancel()
+            await asyncio.gather(telling, return_exceptions=True)
+
+    async def announce_end(self) -> None:
+        """Tells the listeners where the operations stand in the end, which is on record."""
+        await self._announce(self.progress.as_json())
+
+    async def _tell(self) -> None:
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            progress = self.progress
+            try:
+                await attempts.write_progress(self._store, self._job, progress)
+            except FenceLost as error:
+                # Whoever renews the lease hears of it, too.
+                logger.info("progress is told no more: {}", error)
                 return
-            self._progress = moved
-            await jobs.write_progress(self._store, self._job, moved)
-            await self._announce(moved.as_json())
+            await self._announce(progress.as_json())

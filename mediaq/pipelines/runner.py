@@ -4,29 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import Awaitable, Mapping
+from collections.abc import Coroutine, Mapping
+from functools import partial
 from typing import Any
 
-import stamina
 from attrs import frozen
 from loguru import logger
 
-from mediaq.errors import FenceLost, JobFailed, ProviderError, Refused, TryAgain
+from mediaq.errors import DependencyAway, JobFailed, MediaqError, ProviderError, Refused, TryAgain
 from mediaq.model import Job, JobStatus, TaskStatus
+from mediaq.pipelines.clock import Clock
+from mediaq.pipelines.inflight import Passage
+from mediaq.pipelines.lease import while_leased
 from mediaq.pipelines.operation import Operation, Pipeline, Tools, Work
 from mediaq.pipelines.reporter import Announce, Reporter
 from mediaq.queue.backoff import Backoff
-from mediaq.store import jobs, leases, operations
-from mediaq.store.pool import AWAY as POSTGRES_AWAY
+from mediaq.queue.parking import can_park
+from mediaq.settings import Queue
+from mediaq.store import attempts, jobs, leases, operations
 
-# The share of a job's timeout that an operation may spend on a provider that fails: what remains is for the
-# other operations, and for putting the end on record before RQ's own timeout strikes.
+# The share of a job's timeout that an operation may spend on a provider that fails, where waiting counts: the
+# rest is for the other operations.
 PATIENT_SHARE = 0.8
 # Seconds that an attempt ends before RQ's own timeout, which would strike anywhere in the code.
 MARGIN = 2.0
-# The share of a job's timeout for which its worker waits for Postgres, rather than have RQ fail the job and
-# use its retries up.
-OUTAGE_SHARE = 0.5
+# Seconds between two looks at a call of an earlier owner that may still be answered.
+LOOK = 1.0
 
 
 @frozen
@@ -37,23 +40,28 @@ class Attempt:
         tools: Clients, store and settings.
         pipeline: The job's pipeline.
         job: The job, with the fence of this start.
+        clock: Its time.
         reporter: Keeps the job's progress.
-        known: What is on record for good, by operation.
         shared: What the operations share.
     """
 
     tools: Tools
     pipeline: Pipeline
     job: Job
+    clock: Clock
     reporter: Reporter
-    known: Mapping[str, operations.Outcome]
     shared: dict[str, asyncio.Task[Any]]
+
+    @property
+    def queue(self) -> Queue:
+        """The settings of the job's queue."""
+        return self.tools.settings.queues.named(self.pipeline.queue)
 
 
 async def run_job(tools: Tools, pipeline: Pipeline, job_id: str, announce: Announce) -> dict[str, Any]:
     """Runs an attempt of a job; a closed job's stored outcome is returned or raised again.
 
-    What a Postgres that was away has cut off goes on, as the same attempt, once it is back.
+    While Postgres is away the attempt waits, parked.
 
     Args:
         tools: Clients, store and settings.
@@ -67,38 +75,31 @@ async def run_job(tools: Tools, pipeline: Pipeline, job_id: str, announce: Annou
     Raises:
         JobFailed: The attempt failed; says how many are left.
         FenceLost: Another worker has started the job since.
-        OSError, asyncpg.PostgresError: Postgres stayed away for too long; the attempt is not used up.
+        DependencyAway: Postgres stayed away for as long as the attempt may take, in a worker that cannot park
+            jobs.
     """
-    return await _outlasting(tools, pipeline)(_run, tools, pipeline, job_id, announce)
+    timeout = tools.settings.queues.named(pipeline.queue).timeout
+    clock = Clock(max(timeout - MARGIN, timeout / 2))
+    async with clock.parked_while_away(tools.store.link):
+        job = await _start(tools, clock, job_id)
+        if job is None:
+            return await _replay(tools, job_id)
+        with logger.contextualize(job=job_id):
+            logger.info("attempt {} of {} starts", job.attempts, job.max_attempts)
+            reporter = Reporter(tools.store, job, announce)
+            return await _attempt(Attempt(tools, pipeline, job, clock, reporter, {}))
 
 
-def _outlasting(tools: Tools, pipeline: Pipeline) -> stamina.BoundAsyncRetryingCaller:
-    """Returns what calls a function again for as long as Postgres is away."""
-    patience = OUTAGE_SHARE * tools.settings.queues.named(pipeline.queue).timeout
-    caller = stamina.AsyncRetryingCaller(attempts=None, timeout=patience, wait_initial=0.5, wait_max=5.0)
-    return caller.on(POSTGRES_AWAY)
-
-
-async def _run(tools: Tools, pipeline: Pipeline, job_id: str, announce: Announce) -> dict[str, Any]:
-    lease = tools.settings.worker.lease
-    job = await jobs.start(tools.store, job_id, leases.name_owner(), lease)
-    if job is None:
-        return await _replay(tools, job_id)
-    with logger.contextualize(job=job_id):
-        logger.info("attempt {} of {} starts", job.attempts, job.max_attempts)
-        try:
-            known = await operations.outcomes(tools.store, job)
-            reporter = Reporter.of(tools.store, job, announce)
-            attempt = Attempt(tools, pipeline, job, reporter, known, {})
-            return await _while_leased(attempt, _attempt(attempt))
-        except POSTGRES_AWAY:
-            # Left active it would count as a worker's death when it starts again.
-            await _outlasting(tools, pipeline)(jobs.release, tools.store, job)
-            raise
+async def _start(tools: Tools, clock: Clock, job_id: str) -> Job | None:
+    try:
+        async with clock.running():
+            return await attempts.start(tools.store, job_id, leases.name_owner(), tools.settings.worker.lease)
+    except TimeoutError:
+        raise DependencyAway("Postgres stayed away: the job was not started") from None
 
 
 async def _replay(tools: Tools, job_id: str) -> dict[str, Any]:
-    job = await jobs.find(tools.store, job_id)
+    job = await tools.store.link.outlast(lambda: jobs.find(tools.store, job_id))
     if job is None:
         raise JobFailed(f"job {job_id} is not on record", attempts_left=0)
     if job.status is not JobStatus.COMPLETED:
@@ -106,51 +107,31 @@ async def _replay(tools: Tools, job_id: str) -> dict[str, Any]:
     return dict(job.result or {})
 
 
-async def _while_leased(attempt: Attempt, work: Awaitable[dict[str, Any]]) -> dict[str, Any]:
-    """Renews the job's lease until the work is done; work on a job that is another's by now is cancelled."""
-    working = asyncio.ensure_future(work)
-    try:
-        while not working.done():
-            await asyncio.wait({working}, timeout=attempt.tools.settings.worker.lease / 4)
-            if not working.done():
-                await _renew(attempt)
-        return working.result()
-    finally:
-        working.cancel()
-        await asyncio.gather(working, return_exceptions=True)
-
-
-async def _renew(attempt: Attempt) -> None:
-    try:
-        await jobs.renew(attempt.tools.store, attempt.job, attempt.tools.settings.worker.lease)
-    except FenceLost:
-        raise
-    except Exception as error:  # noqa: BLE001 - Postgres may be away for a while; the fence decides
-        logger.warning("the job's lease cannot be renewed: {}", error)
-
-
 async def _attempt(attempt: Attempt) -> dict[str, Any]:
-    queue = attempt.tools.settings.queues.named(attempt.pipeline.queue)
-    deadline = asyncio.timeout(max(queue.timeout - MARGIN, queue.timeout / 2))
-    errors: Mapping[str, Exception]
     try:
-        async with deadline:
-            errors = await _operate(attempt)
-    except TimeoutError:
-        if not deadline.expired():
-            raise
-        errors = {"job": TryAgain(f"took more than {queue.timeout} s", "Timeout")}
+        errors = await _operate_in_time(attempt)
     except asyncio.CancelledError:
-        await jobs.release(attempt.tools.store, attempt.job)
+        # Cut short, by a deploy or a cancel: handed back unused.
+        await _see_through(attempt, attempts.release(attempt.tools.store, attempt.job))
         raise
-    finally:
-        for shared in attempt.shared.values():
-            shared.cancel()
     return await (_fail(attempt, errors) if errors else _complete(attempt))
 
 
+async def _operate_in_time(attempt: Attempt) -> Mapping[str, Exception]:
+    """Runs the operations while there is time; returns why those failed that did."""
+    try:
+        async with attempt.clock.running(), attempt.reporter.telling():
+            return await while_leased(attempt.tools, attempt.job, _operate(attempt))
+    except TimeoutError:
+        if attempt.tools.store.link.away:
+            raise DependencyAway("Postgres stayed away: the attempt goes on when it is back") from None
+        return {"job": TryAgain(f"took more than {attempt.queue.timeout} s", "Timeout")}
+    finally:
+        for shared in attempt.shared.values():
+            shared.cancel()
+
+
 async def _operate(attempt: Attempt) -> dict[str, Exception]:
-    """Runs the operations to their ends, whichever fail; returns why those did that failed."""
     tasks: dict[str, asyncio.Task[Any]] = {}
     # The pipeline's order puts what is needed before what needs it.
     for name in attempt.pipeline.planned(attempt.job.request):
@@ -171,9 +152,9 @@ async def _operate(attempt: Attempt) -> dict[str, Exception]:
 
 
 def _is_the_operations(error: BaseException) -> bool:
-    # Where nothing can be put on record, or the job is another's by now, the attempt is not over: it goes on
-    # later or elsewhere.
-    return isinstance(error, Exception) and not isinstance(error, (FenceLost, *POSTGRES_AWAY))
+    # Where the job is another's by now, the attempt is not over: it goes on elsewhere.
+    ours = isinstance(error, MediaqError) and not isinstance(error, ProviderError)
+    return isinstance(error, Exception) and not ours
 
 
 async def _run_operation(
@@ -185,33 +166,50 @@ async def _run_operation(
     except Exception as error:
         if _is_the_operations(error):
             logger.warning("{} failed: {}", operation.name, _explain(error))
-            await attempt.reporter.report(operation.name, TaskStatus.FAILED, _explain(error))
+            attempt.reporter.report(operation.name, TaskStatus.FAILED, _explain(error))
         raise
-    await attempt.reporter.report(operation.name, TaskStatus.COMPLETED)
+    attempt.reporter.report(operation.name, TaskStatus.COMPLETED)
     return result
 
 
 async def _perform(attempt: Attempt, operation: Operation, needed: Mapping[str, Any]) -> Any:
-    if (outcome := attempt.known.get(operation.name)) is not None:
-        if outcome.error is not None:
-            raise Refused(outcome.error, "OnRecord")
-        return outcome.result
-
-    async def report(status: TaskStatus, message: str | None) -> None:
-        await attempt.reporter.report(operation.name, status, message)
-
-    queue = attempt.tools.settings.queues.named(attempt.pipeline.queue)
+    known = await _earlier_outcome(attempt, operation)
+    if known is not None and known.error is not None:
+        raise Refused(known.error, "OnRecord")
+    if known is not None:
+        return known.result
+    attempt.reporter.report(operation.name, TaskStatus.PROCESSING)
     work = Work(
         job=attempt.job,
         operation=operation.name,
         tools=attempt.tools,
         results=needed,
-        patience=min(attempt.tools.settings.aws.provider_patience, PATIENT_SHARE * queue.timeout),
-        report=report,
+        patience=_patience(attempt),
+        report=partial(attempt.reporter.report, operation.name),
+        clock=attempt.clock,
         shared=attempt.shared,
     )
-    await report(TaskStatus.PROCESSING, None)
     return await operation.perform(work)
+
+
+def _patience(attempt: Attempt) -> float:
+    patience = attempt.tools.settings.aws.provider_patience
+    return patience if can_park() else min(patience, PATIENT_SHARE * attempt.queue.timeout)
+
+
+async def _earlier_outcome(attempt: Attempt, operation: Operation) -> operations.Outcome | None:
+    """Returns what is on record for an operation for good, once no earlier owner may add to it any more."""
+    store = attempt.tools.store
+    if attempt.job.fence == 1:
+        return None
+    look = partial(operations.seconds_to_answer, store, attempt.job, operation.name)
+    if await store.link.outlast(look) > 0:
+        attempt.reporter.report(operation.name, TaskStatus.PROCESSING, "an earlier call may yet be answered")
+        async with attempt.clock.parked():
+            while (left := await store.link.outlast(look)) > 0:  # noqa: ASYNC110 - another process has it
+                await asyncio.sleep(min(left, LOOK))
+    known = await store.link.outlast(lambda: operations.outcomes(store, attempt.job))
+    return known.get(operation.name)
 
 
 async def _result_of(name: str, task: asyncio.Task[Any]) -> Any:
@@ -225,7 +223,8 @@ async def _result_of(name: str, task: asyncio.Task[Any]) -> Any:
 
 async def _obtained(attempt: Attempt) -> dict[str, Any]:
     """Returns what the job has come to so far: the results on record, whoever put them there."""
-    known = await operations.outcomes(attempt.tools.store, attempt.job)
+    store = attempt.tools.store
+    known = await store.link.outlast(lambda: operations.outcomes(store, attempt.job))
     return attempt.pipeline.outcome(
         {
             operation.result: known[operation.name].result
@@ -238,9 +237,7 @@ async def _obtained(attempt: Attempt) -> dict[str, Any]:
 async def _complete(attempt: Attempt) -> dict[str, Any]:
     outcome = await _obtained(attempt)
     metadata = attempt.pipeline.metadata(outcome)
-    await jobs.end(
-        attempt.tools.store, attempt.job, jobs.Ending(JobStatus.COMPLETED, outcome, metadata=metadata)
-    )
+    await _end(attempt, attempts.Ending(JobStatus.COMPLETED, outcome, metadata=metadata))
     logger.info("completed")
     return outcome
 
@@ -253,16 +250,29 @@ async def _fail(attempt: Attempt, errors: Mapping[str, Exception]) -> dict[str, 
     reason = "; ".join(f"{name}: {_explain(error)}" for name, error in errors.items())
     worth_it = any(not isinstance(error, Refused) for error in errors.values())
     left = attempt.job.attempts_left if worth_it else 0
-    queue = attempt.tools.settings.queues.named(attempt.pipeline.queue)
+    queue = attempt.queue
     backoff = Backoff(queue.backoff, queue.backoff_ceiling, queue.jitter)
     delay = backoff.intervals(attempt.job.attempts)[-1] if left else None
-    ending = jobs.Ending(
+    ending = attempts.Ending(
         status=JobStatus.DELAYED if left else JobStatus.FAILED,
         result=await _obtained(attempt),
         reason=reason,
         trace="".join(line for error in errors.values() for line in traceback.format_exception(error)),
         delay=delay,
     )
-    await jobs.end(attempt.tools.store, attempt.job, ending)
+    await _end(attempt, ending)
     logger.warning("attempt {} failed, {} left: {}", attempt.job.attempts, left, reason)
     raise JobFailed(reason, attempts_left=left, delay=delay)
+
+
+async def _end(attempt: Attempt, ending: attempts.Ending) -> None:
+    progress = attempt.reporter.progress
+    await _see_through(attempt, attempts.end(attempt.tools.store, attempt.job, ending, progress))
+    await attempt.reporter.announce_end()
+
+
+async def _see_through(attempt: Attempt, write: Coroutine[Any, Any, None]) -> None:
+    async def see(passage: Passage) -> None:  # noqa: ARG001 - it is written whoever waits for it
+        await write
+
+    await attempt.tools.inflight.see_through(see)

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 from mediaq.aws import objects
 from mediaq.aws.calls import call
-from mediaq.errors import ProviderError, ProviderJobFailed, ProviderJobRefused, Refused
+from mediaq.errors import ProviderError, ProviderJobFailed, ProviderJobRefused, Refused, StaleToken, TryAgain
 from mediaq.model import Settled, TaskStatus
 from mediaq.pipelines.film import find_film, take_thumbnails
-from mediaq.pipelines.metered import metered, patiently, settled
+from mediaq.pipelines.metered import patiently, pause, recorded
 from mediaq.pipelines.operation import Answer, Operation, Pipeline, Work
-from mediaq.pipelines.prices import PRICES
+from mediaq.pipelines.price_list import prices_now
 from mediaq.pipelines.requests import ObjectKey, Seconds, request_type
 from mediaq.store import operations
 
@@ -32,16 +32,19 @@ async def transcribe(work: Work) -> Any:
     film = await find_film(work)
     if not film.probe.has_audio:
         raise Refused(f"{film.info.key} has no sound to transcribe", "NoAudio")
-    charge = PRICES.charge("transcribe.batch", film.probe.audio_ms)
+    charge = prices_now().charge("transcribe.batch", film.probe.audio_ms)
 
     async def attempt() -> Any:
         name = await _provider_name(work)
         key = f"{work.tools.settings.video.transcript_prefix}{name}.json"
-        async with metered(work, "transcribe", charge, token=name) as run:
+
+        async def make(run: operations.Run) -> Settled:
             await _start_transcription(work, name, film.info, key)
             await operations.name_provider_job(work.tools.store, run, name)
             await _await_transcription(work, name)
-        return await settled(work, run, Settled(await _read_transcript(work, key), charge))
+            return Settled(await _read_transcript(work, key), charge, request_id=name)
+
+        return await recorded(work, "transcribe", charge, make, token=name)
 
     return await patiently(work, attempt)
 
@@ -53,19 +56,22 @@ async def detect_labels(work: Work) -> Any:
         Refused: Rekognition cannot read it.
     """
     film = await find_film(work)
-    estimate = PRICES.charge("rekognition.video.labels", film.probe.duration_ms)
+    estimate = prices_now().charge("rekognition.video.labels", film.probe.duration_ms)
+    place = {"S3Object": {"Bucket": film.info.bucket, "Name": film.info.key}}
 
     async def attempt() -> Any:
         name = await _provider_name(work)
-        async with metered(work, "rekognition", estimate, token=name) as run:
-            place = {"S3Object": {"Bucket": film.info.bucket, "Name": film.info.key}}
+
+        async def make(run: operations.Run) -> Settled:
             started = await call(
                 work.tools.aws, "rekognition", "start_label_detection", Video=place, ClientRequestToken=name
             )
             await operations.name_provider_job(work.tools.store, run, started["JobId"])
             labels, length = await _collect_labels(work, started["JobId"])
-        billed = PRICES.charge("rekognition.video.labels", length)
-        return await settled(work, run, Settled(labels, billed))
+            billed = prices_now().charge("rekognition.video.labels", length)
+            return Settled(labels, billed, request_id=started["JobId"])
+
+        return await recorded(work, "rekognition", estimate, make, token=name)
 
     return await patiently(work, attempt)
 
@@ -75,21 +81,19 @@ async def generate_thumbnails(work: Work) -> Any:
     film = await find_film(work)
     video = work.tools.settings.video
 
-    async def attempt() -> Any:
-        async with metered(work, "mediaq", None) as run:
-            taken = []
-            for number, picture in enumerate(
-                await take_thumbnails(work, film, video.thumbnails, video.thumbnail_side), 1
-            ):
-                key = f"{video.thumbnail_prefix}{work.job.id}/{number}.jpg"
-                await objects.write(work.tools.aws, work.bucket, key, picture.jpeg, "image/jpeg")
-                await work.report(TaskStatus.PROCESSING, f"{number} of {video.thumbnails}")
-                taken.append(
-                    {"s3Key": key, "atMs": picture.at_ms, "width": picture.width, "height": picture.height}
-                )
-        return await settled(work, run, Settled(taken))
+    async def make(run: operations.Run) -> Settled:  # noqa: ARG001 - the shape of Make
+        taken = []
+        pictures = await take_thumbnails(work, film, video.thumbnails, video.thumbnail_side)
+        for number, picture in enumerate(pictures, 1):
+            key = f"{video.thumbnail_prefix}{work.job.id}/{number}.jpg"
+            await objects.write(work.tools.aws, work.bucket, key, picture.jpeg, "image/jpeg")
+            work.report(TaskStatus.PROCESSING, f"{number} of {video.thumbnails}")
+            taken.append(
+                {"s3Key": key, "atMs": picture.at_ms, "width": picture.width, "height": picture.height}
+            )
+        return Settled(taken)
 
-    return await patiently(work, attempt)
+    return await patiently(work, lambda: recorded(work, "mediaq", None, make))
 
 
 async def _provider_name(work: Work) -> str:
@@ -135,7 +139,7 @@ async def _await_transcription(work: Work, name: str) -> None:
     async for _ in _looks(work):
         job = await patiently(work, lambda: _get_transcription(work, name))
         status = job["TranscriptionJobStatus"]
-        await work.report(TaskStatus.PROCESSING, status.lower().replace("_", " "))
+        work.report(TaskStatus.PROCESSING, status.lower().replace("_", " "))
         if status == "FAILED":
             raise _failed("Transcribe", job.get("FailureReason"))
         if status == "COMPLETED":
@@ -161,7 +165,7 @@ async def _read_transcript(work: Work, key: str) -> Any:
 async def _collect_labels(work: Work, job_id: str) -> tuple[list[Any], int]:
     async for _ in _looks(work):
         found = await patiently(work, lambda: _get_labels(work, job_id))
-        await work.report(TaskStatus.PROCESSING, found["JobStatus"].lower().replace("_", " "))
+        work.report(TaskStatus.PROCESSING, found["JobStatus"].lower().replace("_", " "))
         if found["JobStatus"] == "FAILED":
             raise _failed("Rekognition", found.get("StatusMessage"))
         if found["JobStatus"] == "SUCCEEDED":
@@ -170,18 +174,33 @@ async def _collect_labels(work: Work, job_id: str) -> tuple[list[Any], int]:
 
 
 async def _read_pages(work: Work, job_id: str) -> tuple[list[Any], int]:
-    page = await _get_labels(work, job_id)
-    labels = list(page["Labels"])
-    while token := page.get("NextToken"):
-        page = await _get_labels(work, job_id, NextToken=token)
+    """Reads all pages; where one is not answered for now, it goes on at that page.
+
+    Raises:
+        TryAgain: The token of a page is no longer good: the pages are to be read from the first.
+    """
+    labels: list[Any] = []
+    position: dict[str, str] = {}
+    while True:
+        try:
+            page = await patiently(work, partial(_get_labels, work, job_id, **position))
+        except StaleToken as stale:
+            raise TryAgain(str(stale), stale.code) from stale
         labels += page["Labels"]
-    return labels, page["VideoMetadata"]["DurationMillis"]
+        if not page.get("NextToken"):
+            return labels, page["VideoMetadata"]["DurationMillis"]
+        position = {"NextToken": page["NextToken"]}
 
 
-async def _get_labels(work: Work, job_id: str, **further: str) -> dict[str, Any]:
-    return await call(
-        work.tools.aws, "rekognition", "get_label_detection", JobId=job_id, MaxResults=PAGE, **further
-    )
+async def _get_labels(work: Work, job_id: str, **page: str) -> dict[str, Any]:
+    try:
+        return await call(
+            work.tools.aws, "rekognition", "get_label_detection", JobId=job_id, MaxResults=PAGE, **page
+        )
+    except StaleToken as stale:
+        if page:
+            raise
+        raise TryAgain(str(stale), stale.code) from stale
 
 
 async def _looks(work: Work) -> AsyncIterator[None]:
@@ -190,7 +209,7 @@ async def _looks(work: Work) -> AsyncIterator[None]:
     wait = aws.first_poll
     while True:
         yield
-        await asyncio.sleep(wait)
+        await pause(work, wait)
         wait = min(wait * 1.5, aws.longest_poll)
 
 

@@ -29,7 +29,7 @@ class Lane:
         self.parked = 0
         # Whether there may be jobs in the queue; a claim that came back short knows better.
         self.hungry = True
-        # Whether its queue is paused or broken, or all workers suspended: it is looked at again in a while.
+        # Whether its queue is paused, held or broken, or all workers suspended: looked at again in a while.
         self.closed = False
         # Set while the lane has room and nothing to claim: someone may wait for work on its behalf.
         self.idle = asyncio.Event()

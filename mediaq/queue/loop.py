@@ -36,7 +36,8 @@ MOST_EXCHANGES = 1
 MOST_ENDS = 100
 # Jobs of one lane that one call claims at most, for the same reason; Lua unpacks a few thousand values.
 MOST_CLAIMED = 500
-# Seconds between two looks at a queue that is paused, at a suspension, or at a Redis that takes no writes.
+# Seconds between two looks at a queue that is paused or held, at a suspension, or at a Redis that refuses
+# writes.
 POLL = 1.0
 # Seconds between two looks at whether a worker has been idle for as long as it may, at least.
 IDLE_LOOK = 0.1
@@ -236,9 +237,13 @@ class WorkLoop:
         asks: list[Ask] = []
         for lane in self._worker.order(self.lanes):
             most = min(lane.free, MOST_CLAIMED, left)
-            if lane.hungry and not lane.closed and most > 0:
-                asks.append((lane, most))
-                left -= most
+            if not lane.hungry or lane.closed or most <= 0:
+                continue
+            if not self._worker.may_claim(lane.queue):
+                self._look_later([lane])
+                continue
+            asks.append((lane, most))
+            left -= most
         return asks
 
     async def _exchange(

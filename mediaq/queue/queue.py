@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import calendar
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -21,12 +21,12 @@ from mediaq.queue.payload import resolve_serializer
 from mediaq.queue.prepared import Packer, Prepared
 from mediaq.queue.queued import Counts, QueuedJob
 from mediaq.queue.scripts import Script, read_script
-from mediaq.queue.seen import ALIVE, Seen, look
+from mediaq.queue.seen import ABSENT, ALIVE, Seen, find_listed, look
 from mediaq.queue.view import JobView, read_view
 from mediaq.queue.watch import Watch
 from mediaq.queue.wire import Part, Wire, timeout_of
 
-__all__ = ["Counts", "Handle", "Queue", "QueuedJob", "Seen"]
+__all__ = ["Counts", "Handle", "Queue", "QueuedJob"]
 
 # Jobs that one call of a script enqueues or removes at most, to keep Redis responsive: about a millisecond.
 AT_ONCE = 100
@@ -264,11 +264,28 @@ class Queue:
         waiting, held = (0, listed) if paused else (listed, 0)
         return Counts(waiting, active, done - past, failed - failed_past, sum(delayed), held)
 
-    async def push(self, job: QueuedJob) -> bool:
-        """Pushes a job unless Redis has it open already; repeating it is safe.
+    async def ping(self) -> None:
+        """Makes sure that Redis answers.
+
+        Raises:
+            redis.RedisError: It is away.
+        """
+        await self._call("PING")
+
+    async def push(self, job: QueuedJob, seen: Seen = ABSENT) -> bool:
+        """Pushes a job if it stands in Redis as it was seen, and does not wait or run there after all.
+
+        Repeating it is safe, and so is doing it late: what was pushed since is no longer as it was seen.
+
+        Args:
+            job: The job.
+            seen: How it stands in Redis; by default not at all.
 
         Returns:
             Whether it was pushed now.
+
+        Raises:
+            redis.RedisError: Redis is away, or refuses; it may be pushed.
         """
         name = self.name
         key_list = (
@@ -277,12 +294,17 @@ class Queue:
             keys.scheduled(name),
         )
         now = datetime.now(UTC)
-        arguments = (keys.RQ, ALIVE, written(now), job.id, *job.items(name, now))
+        known = (seen.status, seen.push, int(seen.listed))
+        arguments = (keys.RQ, ALIVE, written(now), job.id, *known, *job.items(name, now))
         return bool(await self._run(read_script("push"), key_list, arguments))
 
     async def look(self, job_ids: Sequence[str]) -> list[Seen]:
         """Looks jobs up, in two round trips, without changing anything."""
-        return await asyncio.gather(*(look(self._call, self.name, job_id) for job_id in job_ids))
+        return await look((await self._connect()).call, self.name, job_ids)
+
+    async def find_listed(self, job_ids: Collection[str]) -> set[str]:
+        """Returns those of the jobs that are in the queue's list, or where a stock worker has moved them."""
+        return await find_listed((await self._connect()).call, self.name, job_ids)
 
     async def _send(self, job: Prepared, now: datetime, due: int | None = None) -> Handle:
         if await self._save((job,), now, due):

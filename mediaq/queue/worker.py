@@ -37,6 +37,10 @@ if TYPE_CHECKING:
     from mediaq.queue.run import Run
 
 
+def _always(queue: str) -> bool:  # noqa: ARG001 - the shape of AsyncWorker.may_claim
+    return True
+
+
 class AsyncWorker(BaseWorker):
     """Runs many jobs at once: coroutines on one event loop, plain functions in threads.
 
@@ -45,6 +49,10 @@ class AsyncWorker(BaseWorker):
         args: RQ's further arguments, in RQ's order.
         options: What RQ knows nothing of.
         kwargs: RQ's further arguments by name.
+
+    Attributes:
+        may_claim: Tells whether jobs of a queue may be taken now; asked again each second while it says no. A
+            `lifespan` may set it, for jobs that need what may be away.
     """
 
     def __init__(self, queues: Any, *args: Any, options: Options | None = None, **kwargs: Any) -> None:
@@ -54,6 +62,7 @@ class AsyncWorker(BaseWorker):
         self.functions = Functions(self.options.functions)
         self.threads = Threads()
         self.shutdown = Shutdown(self)
+        self.may_claim: Callable[[str], bool] = _always
         self.jobs: WorkLoop | None = None
         self.turns: Turns | None = None
         self._orphans: Orphans | None = None

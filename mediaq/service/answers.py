@@ -9,10 +9,10 @@ from typing import Any
 import msgspec
 from starlette.responses import Response
 
-from mediaq.model import Certainty, Job
+from mediaq.model import Certainty, Job, NewJob
 from mediaq.pipelines.catalog import PIPELINES
 from mediaq.service.auth import Caller
-from mediaq.store.operations import Row
+from mediaq.store.writer import Row
 
 
 def answer(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
@@ -21,7 +21,7 @@ def answer(content: Any, status: int = 200, headers: Mapping[str, str] | None = 
     return Response(encoded, status, headers, "application/json")
 
 
-def links(job: Job) -> dict[str, str]:
+def links(job: Job | NewJob) -> dict[str, str]:
     """Returns where a job is found."""
     return {"self": f"/api/queues/{job.type}/{job.id}"}
 

@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from mediaq.resources import Resources
 from mediaq.service.answers import answer
+from mediaq.store.borrowed import borrow
 
 # Seconds a server may take to show that it is there.
 PATIENCE = 2.0
@@ -26,7 +27,7 @@ async def get_readyz(request: Request) -> Response:
     resources: Resources = request.app.state.resources
     checks = {
         "redis": _is_there(resources.redis.ping()),
-        "postgres": _is_there(resources.store.pool.fetchval("select 1")),
+        "postgres": _is_there(_ask_postgres(resources)),
     }
     found = dict(zip(checks, await asyncio.gather(*checks.values()), strict=True))
     missing = [name for name, there in found.items() if not there]
@@ -41,3 +42,8 @@ async def _is_there(question: Awaitable[object]) -> bool:
     except Exception:  # noqa: BLE001 - whatever it is that fails, the server cannot be used
         return False
     return True
+
+
+async def _ask_postgres(resources: Resources) -> None:
+    async with borrow(resources.store, PATIENCE) as connection:
+        await connection.execute("select 1")

@@ -13,9 +13,15 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from mediaq.errors import KeyTaken, NotYours
+from mediaq.model import NewJob
 from mediaq.store.pool import AWAY as POSTGRES_AWAY
 
 RETRY_AFTER = 5
+# What the log says of requests for which a server was away.
+OUTCOMES = {
+    HTTPStatus.SERVICE_UNAVAILABLE: "is refused for now",
+    HTTPStatus.GATEWAY_TIMEOUT: "was accepted or not, which is unknown",
+}
 
 
 class Problem(Exception):
@@ -61,6 +67,28 @@ def away(what: str) -> Problem:
     )
 
 
+def unknown(job: NewJob, links: Mapping[str, str]) -> Problem:
+    """Returns the answer where it cannot be told whether a job was accepted.
+
+    Args:
+        job: The job as it was to be accepted.
+        links: Where it is found if it was.
+    """
+    safe = (
+        "repeat the request with the same Idempotency-Key: it is safe, and gives the job if there is one"
+        if job.idempotency_key is not None
+        else f"look at {links['self']} in a minute: if there is no such job then, it was not accepted. "
+        "Repeated earlier, it may make a second one. With an Idempotency-Key it could be repeated at once"
+    )
+    return Problem(
+        HTTPStatus.GATEWAY_TIMEOUT,
+        f"Postgres went away while job {job.id} was accepted, and it is unknown whether it was: {safe}",
+        headers={"Retry-After": str(RETRY_AFTER)},
+        id=job.id,
+        links=dict(links),
+    )
+
+
 def as_problem(error: Exception) -> Problem:
     """Returns the answer that an error stands for."""
     match error:
@@ -97,9 +125,9 @@ EXPECTED: tuple[type[Exception], ...] = (
 async def answer_error(request: Request, error: Exception) -> Response:
     """Answers an error; an unexpected one is logged with its traceback, a server that is away in one line."""
     problem = as_problem(error)
-    if problem.status == HTTPStatus.SERVICE_UNAVAILABLE:
+    if outcome := OUTCOMES.get(problem.status):
         reason = str(error) or type(error).__name__
-        logger.warning("{} {} is refused for now: {}", request.method, request.url.path, reason)
+        logger.warning("{} {} {}: {}", request.method, request.url.path, outcome, reason)
     elif problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         logger.opt(exception=error).error(
             "{} {} answered {}", request.method, request.url.path, problem.status

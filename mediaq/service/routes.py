@@ -12,20 +12,22 @@ from typing import Any
 import attrs
 import msgspec
 from loguru import logger
-from redis.exceptions import RedisError
 from starlette.requests import Request
 from starlette.responses import Response
 
 from mediaq.dispatch import push
-from mediaq.model import Job, NewJob
+from mediaq.errors import CommitUnknown
+from mediaq.model import Job, JobStatus, NewJob
 from mediaq.pipelines.catalog import find_pipeline
 from mediaq.pipelines.operation import Pipeline
 from mediaq.resources import Resources
 from mediaq.service.answers import answer, links, show_job
 from mediaq.service.auth import Caller
 from mediaq.service.bodies import decode_body, read_body
-from mediaq.service.problems import Problem
-from mediaq.store import jobs, operations
+from mediaq.service.problems import Problem, unknown
+from mediaq.store import jobs
+from mediaq.store.acceptance import accept
+from mediaq.store.writer import Row
 
 LONGEST_KEY = 255
 # What RQ takes as a job's id.
@@ -39,9 +41,10 @@ async def post_job(request: Request) -> Response:
     new = _new_job(request, caller, pipeline, await read_body(request))
     resources: Resources = request.app.state.resources
     # Known to be away, Redis is refused for before anything is on record.
-    await resources.redis.ping()
-    job, is_new = await jobs.accept(resources.store, new)
-    if is_new:
+    await resources.queues[new.type].ping()
+    job, is_new = await _accept(resources, new)
+    # One that had to be asked for again may have been found, pushed and run meanwhile.
+    if is_new and job.status is JobStatus.WAITING:
         await _push(resources, job)
     content = {"id": job.id, "jobType": job.type, "status": job.status, "links": links(job)}
     return answer(content, HTTPStatus.ACCEPTED, {"Location": links(job)["self"]})
@@ -51,14 +54,14 @@ async def get_job(request: Request) -> Response:
     """Shows a job to its owner and to admins."""
     caller = await request.app.state.authenticator.caller(request)
     pipeline = _pipeline(request)
-    resources: Resources = request.app.state.resources
     job_id = request.path_params["job_id"]
-    job = await jobs.find(resources.store, job_id) if JOB_ID.fullmatch(job_id) else None
-    if job is None or job.type != pipeline.queue:
+    found = await _find(request.app.state.resources, job_id) if JOB_ID.fullmatch(job_id) else None
+    if found is None or found[0].type != pipeline.queue:
         raise Problem(HTTPStatus.NOT_FOUND, f"there is no {pipeline.queue} job {job_id}")
+    job, costs = found
     if not caller.may_see(job.user_id):
         raise Problem(HTTPStatus.FORBIDDEN, f"job {job.id} belongs to another user")
-    return answer(show_job(job, await operations.costs(resources.store, job.id), caller))
+    return answer(show_job(job, costs, caller))
 
 
 async def get_queues(request: Request) -> Response:
@@ -111,8 +114,19 @@ def _digest(pipeline: Pipeline, asked: Any) -> str:
     return hashlib.sha256(msgspec.json.encode([pipeline.queue, asked], order="deterministic")).hexdigest()
 
 
+async def _accept(resources: Resources, new: NewJob) -> tuple[Job, bool]:
+    try:
+        return await accept(resources.store, new, resources.settings.database.timeout)
+    except CommitUnknown as error:
+        raise unknown(new, links(new)) from error
+
+
 async def _push(resources: Resources, job: Job) -> None:
     try:
         await push(resources, job)
-    except RedisError as error:
+    except Exception as error:  # noqa: BLE001 - whatever it is: the job is on record, and the answer says so
         logger.warning("job {} is on record and will be pushed later: {}", job.id, error)
+
+
+async def _find(resources: Resources, job_id: str) -> tuple[Job, list[Row]] | None:
+    return await jobs.find_with_costs(resources.store, job_id, resources.settings.database.timeout)

@@ -1,89 +1,14 @@
-"""The record of jobs: accepted, started, moved on, ended. Every write of a running job is fenced."""
+"""The record of jobs: found, listed, purged."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
-import asyncpg
-from attrs import frozen
-
-from mediaq.errors import FenceLost, KeyTaken, NotYours
-from mediaq.model import Job, JobStatus, NewJob, Progress
-from mediaq.store.pool import Store, storable
+from mediaq.model import Job
+from mediaq.store.borrowed import borrow
+from mediaq.store.pool import Store
+from mediaq.store.writer import Row
 
 # Jobs that one statement deletes at most, to stay within its time.
 PURGE_BATCH = 1000
-
-
-@frozen
-class Ending:
-    """How an attempt ended.
-
-    Args:
-        status: COMPLETED, FAILED, or DELAYED where another attempt follows.
-        result: What was obtained, by result key; also of a failed job.
-        reason: Why it failed, in words for the user.
-        trace: The traceback of a failure.
-        delay: Seconds until the next attempt.
-        metadata: What a completed job adds to its media item.
-    """
-
-    status: JobStatus
-    result: Mapping[str, Any]
-    reason: str | None = None
-    trace: str | None = None
-    delay: float | None = None
-    metadata: Mapping[str, Any] | None = None
-
-
-async def accept(store: Store, new: NewJob) -> tuple[Job, bool]:
-    """Puts a job on record, or finds the one that its idempotency key stands for.
-
-    Returns:
-        The job, and whether it is new.
-
-    Raises:
-        NotYours: The media item is another user's.
-        KeyTaken: The idempotency key stands for another request.
-    """
-    async with store.transaction() as connection:
-        await _claim_media_item(store, connection, new)
-        if new.idempotency_key is not None:
-            await store.queries.forget_old_key(
-                connection, user_id=new.user_id, idempotency_key=new.idempotency_key
-            )
-        row = await store.queries.insert_job(
-            connection,
-            id=new.id,
-            type=new.type,
-            user_id=new.user_id,
-            cost_center=new.cost_center,
-            media_item_id=new.media_item_id,
-            request=new.request,
-            progress=Progress.of(new.operations).as_json(),
-            max_attempts=new.max_attempts,
-            idempotency_key=new.idempotency_key,
-            digest=new.digest,
-        )
-        if row is None:
-            return await _earlier(store, connection, new), False
-        await _derive_media_status(store, connection, new.media_item_id)
-        return Job.from_row(row), True
-
-
-async def _claim_media_item(store: Store, connection: Any, new: NewJob) -> None:
-    await store.queries.insert_media_item(connection, id=new.media_item_id, user_id=new.user_id)
-    owner = await store.queries.media_item_owner(connection, id=new.media_item_id)
-    if owner != new.user_id:
-        raise NotYours(f"media item {new.media_item_id} belongs to another user")
-
-
-async def _earlier(store: Store, connection: Any, new: NewJob) -> Job:
-    row = await store.queries.job_by_key(connection, user_id=new.user_id, idempotency_key=new.idempotency_key)
-    if row["digest"] != new.digest:
-        raise KeyTaken("this Idempotency-Key was used for another request within the last 24 hours")
-    return Job.from_row(row)
 
 
 async def find(store: Store, job_id: str) -> Job | None:
@@ -92,103 +17,24 @@ async def find(store: Store, job_id: str) -> Job | None:
     return None if row is None else Job.from_row(row)
 
 
+async def find_with_costs(store: Store, job_id: str, seconds: float) -> tuple[Job, list[Row]] | None:
+    """Returns the job of that id and its cost rows, if there is one, within some seconds.
+
+    Raises:
+        OSError, asyncpg.PostgresError: Postgres is away, or does not answer in time.
+    """
+    async with borrow(store, seconds) as connection:
+        row = await store.queries.job_by_id(connection, id=job_id)
+        if row is None:
+            return None
+        costs = [dict(cost) async for cost in store.queries.job_costs(connection, job_id=job_id)]
+        return Job.from_row(row), costs
+
+
 async def list_jobs(store: Store, *, user_id: str | None, status: str | None, most: int) -> list[Job]:
     """Returns the newest jobs, of one user and one status or of all."""
     rows = store.queries.list_jobs(store.pool, user_id=user_id, status=status, most=most)
     return [Job.from_row(row) async for row in rows]
-
-
-async def start(store: Store, job_id: str, owner: str, lease: float) -> Job | None:
-    """Starts an attempt: from now on `owner` alone works on the job, for `lease` seconds at a time.
-
-    Returns:
-        The job with its new fence, or None where it is closed or unknown.
-    """
-    async with store.transaction() as connection:
-        row = await store.queries.start_job(connection, id=job_id, owner=owner, lease=lease)
-        if row is None:
-            return None
-        await _derive_media_status(store, connection, row["media_item_id"])
-        return Job.from_row(row)
-
-
-async def renew(store: Store, job: Job, lease: float) -> None:
-    """Keeps the job for another `lease` seconds.
-
-    Raises:
-        FenceLost: Another worker has started it since, or it is closed.
-    """
-    if await store.queries.renew_lease(store.pool, id=job.id, fence=job.fence, lease=lease) is None:
-        raise FenceLost(f"job {job.id} is another worker's now")
-
-
-async def write_progress(store: Store, job: Job, progress: Progress) -> None:
-    """Puts a running job's progress on record.
-
-    Raises:
-        FenceLost: Another worker has started it since, or it is closed.
-    """
-    written = await store.queries.write_progress(
-        store.pool, id=job.id, fence=job.fence, progress=progress.as_json()
-    )
-    if written is None:
-        raise FenceLost(f"job {job.id} is another worker's now")
-
-
-async def end(store: Store, job: Job, ending: Ending) -> None:
-    """Ends an attempt, and with it what its media item shows.
-
-    Raises:
-        FenceLost: Another worker has started the job since, or it is closed.
-    """
-    async with store.transaction() as connection:
-        media_item = await store.queries.end_attempt(
-            connection,
-            id=job.id,
-            fence=job.fence,
-            status=ending.status,
-            result=ending.result,
-            failed_reason=None if ending.reason is None else storable(ending.reason),
-            trace=None if ending.trace is None else storable(ending.trace),
-            delay=ending.delay,
-        )
-        if media_item is None:
-            raise FenceLost(f"job {job.id} is another worker's now")
-        await _derive_media_status(store, connection, media_item)
-        if ending.metadata is not None:
-            await store.queries.add_media_results(connection, id=media_item, results=ending.metadata)
-
-
-async def release(store: Store, job: Job) -> None:
-    """Hands an interrupted attempt back unused; does nothing where the job is another's by now."""
-    async with store.transaction() as connection:
-        media_item = await store.queries.release_job(connection, id=job.id, fence=job.fence)
-        if media_item is not None:
-            await _derive_media_status(store, connection, media_item)
-
-
-async def take_open(store: Store, types: Sequence[str], batch: int) -> list[Job]:
-    """Returns open jobs of these types that no living worker holds: those of dead workers first."""
-    return [
-        Job.from_row(row)
-        async for row in store.queries.take_open_jobs(store.pool, types=list(types), batch=batch)
-    ]
-
-
-async def count_death(store: Store, job: Job) -> None:
-    """Counts a worker's death before it started the job; one in the middle is counted by the next start."""
-    await store.queries.count_death(store.pool, id=job.id, fence=job.fence)
-
-
-async def close(store: Store, job: Job, reason: str) -> bool:
-    """Fails an open job whose end is known from elsewhere; tells whether it was still open and unheld."""
-    async with store.transaction() as connection:
-        media_item = await store.queries.close_job(
-            connection, id=job.id, fence=job.fence, failed_reason=reason
-        )
-        if media_item is not None:
-            await _derive_media_status(store, connection, media_item)
-        return media_item is not None
 
 
 async def purge(store: Store, days: int) -> int:
@@ -197,10 +43,3 @@ async def purge(store: Store, days: int) -> int:
     while gone := await store.queries.purge_jobs(store.pool, days=days, most=PURGE_BATCH):
         total += gone
     return total
-
-
-async def _derive_media_status(
-    store: Store, connection: asyncpg.pool.PoolConnectionProxy, media_item: str
-) -> None:
-    await store.queries.lock_media_item(connection, id=media_item)
-    await store.queries.derive_media_status(connection, id=media_item)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
+import uuid
+from collections.abc import Mapping
 from typing import Any
 
-import stamina
 from attrs import frozen
 
 from mediaq.errors import FenceLost, ProviderError, ProviderJobFailed, ProviderJobRefused, Refused, Unanswered
 from mediaq.model import Certainty, Charge, Job, Settled
-from mediaq.store.pool import AWAY, Store, storable
-
-Row = dict[str, Any]
-# Holds an answer, for so many seconds, while Postgres is away: one that is let go may be paid for again.
-# Recording an answer twice changes nothing.
-holding = stamina.retry(on=AWAY, attempts=None, timeout=120.0)
+from mediaq.store.pool import Store, storable
+from mediaq.store.writer import Act, Connection, Row, marking
 
 
 @frozen
@@ -46,7 +43,14 @@ class Outcome:
 
 
 async def begin(
-    store: Store, job: Job, service: str, operation: str, *, estimate: Charge | None, token: str | None = None
+    store: Store,
+    job: Job,
+    service: str,
+    operation: str,
+    *,
+    estimate: Charge | None,
+    token: str | None = None,
+    seconds: float | None = None,
 ) -> Run:
     """Puts a call on record before it is made.
 
@@ -58,70 +62,51 @@ async def begin(
         estimate: What it may cost at most; stands as possibly billed until the answer is recorded. None where
             the call costs nothing.
         token: The name by which the provider knows a repeated call; calls of one token share one record.
+        seconds: How long its answer may take; until then nobody repeats it. None where it may be repeated.
 
     Raises:
         FenceLost: Another worker has started the job since: the call must not be made.
     """
-    row = await store.queries.begin_run(
-        store.pool,
-        job_id=job.id,
-        fence=job.fence,
-        service=service,
-        operation=operation,
-        token=token,
+    key = uuid.uuid4().hex
+    row = {
+        "key": key,
+        "job_id": job.id,
+        "fence": job.fence,
+        "service": service,
+        "operation": operation,
+        "token": token,
+        "seconds": seconds,
         **_priced(estimate),
-    )
-    if row is None:
+    }
+    begun = await store.writer.write(BEGIN, job.id, row, key=token or key)
+    if begun is None:
         raise FenceLost(f"job {job.id} is another worker's now")
-    return Run(row["id"], job, service, operation, row["adopted"])
+    return Run(begun["id"], job, service, operation, begun["adopted"])
 
 
-@holding
 async def settle(store: Store, run: Run, settled: Settled, certainty: Certainty = Certainty.BILLED) -> bool:
     """Records an answer: the result, its cost and its vector stand together, or none of them.
 
     Returns:
         Whether this is the operation's result; False for an answer that came after another's.
     """
-    async with store.transaction() as connection:
-        await store.queries.lock_job(connection, job_id=run.job.id)
-        state = await store.queries.settle_run(
-            connection, id=run.id, job_id=run.job.id, result=settled.result
-        )
-        if settled.charge is not None:
-            await store.queries.settle_cost(
-                connection,
-                run_id=run.id,
-                job_id=run.job.id,
-                service=run.service,
-                operation=run.operation,
-                certainty=certainty,
-                **_priced(settled.charge),
-            )
-        if settled.vector is not None and state == "succeeded":
-            await store.queries.put_vector(
-                connection,
-                job_id=run.job.id,
-                model=settled.vector.model,
-                dimensions=len(settled.vector.values),
-                vector=settled.vector.values,
-                metadata=settled.vector.metadata,
-            )
+    row = {"run": run, "settled": settled, "certainty": certainty}
+    # Of two answers to one operation, the second has to see the first.
+    state = await store.writer.write(SETTLE, run.job.id, row, key=(run.job.id, run.operation))
     return bool(state == "succeeded")
 
 
-@holding
 async def fail(store: Store, run: Run, error: ProviderError) -> None:
     """Records that a call failed; what may be done or running there stays possibly billed."""
-    await store.queries.fail_run(
-        store.pool,
-        id=run.id,
-        fence=run.job.fence,
-        state=_state_after(error, run),
-        error=storable(str(error)),
-        over=isinstance(error, ProviderJobFailed | ProviderJobRefused),
-        adopted=run.adopted,
-    )
+    row = {
+        "run_id": run.id,
+        "fence": run.job.fence,
+        "state": _state_after(error, run),
+        "error": storable(str(error)),
+        "over": isinstance(error, ProviderJobFailed | ProviderJobRefused),
+        "adopted": run.adopted,
+    }
+    await store.writer.write(FAIL, run.job.id, row, key=run.id)
 
 
 def _state_after(error: ProviderError, run: Run) -> str:
@@ -138,7 +123,16 @@ def _state_after(error: ProviderError, run: Run) -> str:
 
 async def name_provider_job(store: Store, run: Run, provider_id: str) -> None:
     """Records under which id the provider runs an asynchronous job."""
-    await store.queries.set_provider_id(store.pool, id=run.id, provider_id=provider_id)
+    row = {"run_id": run.id, "provider_id": provider_id}
+    await store.writer.write(NAME, run.job.id, row, key=run.id)
+
+
+async def seconds_to_answer(store: Store, job: Job, operation: str) -> float:
+    """Returns how long a call of an earlier owner may still take to be answered; 0 or less: there is none."""
+    left: float | None = await store.queries.seconds_to_answer(
+        store.pool, job_id=job.id, operation=operation, fence=job.fence
+    )
+    return left or 0.0
 
 
 async def generation(store: Store, job: Job, operation: str) -> int:
@@ -173,3 +167,72 @@ def _priced(charge: Charge | None) -> Row:
         "price_version": charge.price_version,
         "amount": charge.amount,
     }
+
+
+async def _begin(queries: Any, connection: Connection, rows: list[Row]) -> Mapping[int, Any]:
+    return {row["n"]: row async for row in queries.begin_runs(connection, rows=rows)}
+
+
+async def _settle(queries: Any, connection: Connection, rows: list[Row]) -> Mapping[int, Any]:
+    answers = [{"n": row["n"], "run_id": row["run"].id, "result": row["settled"].result} for row in rows]
+    states = {row["n"]: row["state"] async for row in queries.settle_runs(connection, rows=answers)}
+    await _settle_costs(queries, connection, [row for row in rows if row["settled"].charge is not None])
+    vectors = [
+        _vector(row)
+        for row in rows
+        if row["settled"].vector is not None and states.get(row["n"]) == "succeeded"
+    ]
+    if vectors:
+        await queries.put_vectors(connection, rows=vectors)
+    return states
+
+
+async def _settle_costs(queries: Any, connection: Connection, rows: list[Row]) -> None:
+    charges = {row["n"]: row["settled"].charge for row in rows}
+    tiered = [
+        {
+            "n": row["n"],
+            "run_id": row["run"].id,
+            "item": charges[row["n"]].item,
+            "units": charges[row["n"]].units,
+        }
+        for row in rows
+        if charges[row["n"]].tiers
+    ]
+    if tiered:
+        async for used in queries.add_usage(connection, rows=tiered):
+            charges[used["n"]] = charges[used["n"]].after(used["before"])
+    if rows:
+        await queries.settle_costs(connection, rows=[_cost(row, charges[row["n"]]) for row in rows])
+
+
+def _cost(row: Row, charge: Charge) -> Row:
+    run: Run = row["run"]
+    return {
+        "n": row["n"],
+        "run_id": run.id,
+        "job_id": run.job.id,
+        "service": run.service,
+        "operation": run.operation,
+        "certainty": row["certainty"],
+        "request_id": row["settled"].request_id,
+        **_priced(charge),
+    }
+
+
+def _vector(row: Row) -> Row:
+    vector = row["settled"].vector
+    return {
+        "n": row["n"],
+        "job_id": row["run"].job.id,
+        "model": vector.model,
+        "dimensions": len(vector.values),
+        "vector": vector.values,
+        "metadata": vector.metadata,
+    }
+
+
+BEGIN = Act(_begin)
+SETTLE = Act(_settle)
+FAIL = marking("fail_runs")
+NAME = marking("name_provider_jobs")

@@ -14,31 +14,29 @@ from pgvector.asyncpg import register_vector
 
 from mediaq.errors import MigrationError
 from mediaq.settings import Database
+from mediaq.store.link import AWAY, Link
+from mediaq.store.writer import PATIENCE, Writer, open_writer
+
+__all__ = ["AWAY", "Store", "encode_json", "open_store", "storable"]
 
 SQL = Path(__file__).parent / "sql"
-# What asyncpg raises where Postgres is away; other errors of its are faults in a query.
-AWAY = (
-    asyncpg.PostgresConnectionError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.TooManyConnectionsError,
-    asyncpg.InterfaceError,
-    OSError,
-    TimeoutError,
-)
 
 
 class Store:
-    """A pool of connections and the named queries of `store/sql`.
+    """Postgres as mediaq uses it.
 
     Args:
-        pool: Connections prepared by `open_store`.
+        pool: Connections, for reads and for the service's own writes.
+        queries: The named queries of `store/sql`.
+        link: Knows whether Postgres is away.
+        writer: Puts on record what running jobs have to write.
     """
 
-    def __init__(self, pool: asyncpg.Pool) -> None:
+    def __init__(self, pool: asyncpg.Pool, queries: Any, link: Link, writer: Writer) -> None:
         self.pool = pool
-        self.queries: Any = aiosql.from_path(SQL, "asyncpg", mandatory_parameters=False)
+        self.queries = queries
+        self.link = link
+        self.writer = writer
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[asyncpg.pool.PoolConnectionProxy]:
@@ -57,16 +55,29 @@ async def open_store(database: Database) -> AsyncIterator[Store]:
     Raises:
         OSError, asyncpg.PostgresError: The server is away or refuses; the same may come from any query.
     """
+    queries = aiosql.from_path(SQL, "asyncpg", mandatory_parameters=False)
+    link = Link()
+    async with (
+        _open_pool(database, size=database.pool_size, patience=database.timeout) as pool,
+        # Of its own: writes of jobs neither wait for reads nor are given up for being slow.
+        _open_pool(database, size=1, patience=PATIENCE) as writing,
+        open_writer(writing, queries, link) as writer,
+    ):
+        yield Store(pool, queries, link, writer)
+
+
+@asynccontextmanager
+async def _open_pool(database: Database, *, size: int, patience: float) -> AsyncIterator[asyncpg.Pool]:
     pool = await asyncpg.create_pool(
         database.url,
         min_size=0,
-        max_size=database.pool_size,
+        max_size=size,
         timeout=database.timeout,
-        command_timeout=database.timeout,
+        command_timeout=patience,
         init=_prepare,
     )
     try:
-        yield Store(pool)
+        yield pool
     finally:
         await pool.close()
 

@@ -4,6 +4,8 @@ from typing import Any
 
 from rq import get_current_job
 
+from mediaq.errors import DependencyAway
+
 resolved: list[str] = []
 
 
@@ -32,6 +34,10 @@ def describe() -> dict[str, object]:
 
 def fail() -> None:
     raise LookupError("no such object")
+
+
+def miss_postgres() -> None:
+    raise DependencyAway("Postgres stayed away for 150 s")
 
 
 class Loud(str):

@@ -7,11 +7,14 @@ from typing import Any
 import attrs
 
 from mediaq.model import Charge, Job, JobStatus, NewJob
-from mediaq.store import jobs
-from mediaq.store.jobs import Ending
+from mediaq.store import attempts, jobs
+from mediaq.store.acceptance import accept
+from mediaq.store.attempts import Ending
 from mediaq.store.pool import Store
 
 CHARGE = Charge("rekognition.image", Decimal(1), "image", Decimal("0.001"), "2026-09")
+# Seconds for an acceptance.
+PATIENCE = 10.0
 OPERATIONS = ("detectLabels", "detectText")
 JOB = NewJob(
     id="",
@@ -27,14 +30,14 @@ JOB = NewJob(
 
 async def accepted(store: Store, **changes: Any) -> Job:
     """Put a new job on record."""
-    job, is_new = await jobs.accept(store, attrs.evolve(JOB, **{"id": uuid.uuid4().hex, **changes}))
+    job, is_new = await accept(store, attrs.evolve(JOB, **{"id": uuid.uuid4().hex, **changes}), PATIENCE)
     assert is_new
     return job
 
 
 async def started(store: Store, job: Job | None = None, owner: str = "worker", lease: float = 60) -> Job:
     """Start an attempt at a job, by default at a new one."""
-    running = await jobs.start(store, (job or await accepted(store)).id, owner, lease)
+    running = await attempts.start(store, (job or await accepted(store)).id, owner, lease)
     assert running is not None
     return running
 
@@ -57,3 +60,8 @@ def failed(reason: str = "no such object") -> Ending:
 async def media_item(store: Store, item: str = "photo") -> dict[str, Any]:
     [row] = await store.pool.fetch("select * from media_items where id = $1", item)
     return dict(row)
+
+
+async def lapse(store: Store, job: Job) -> None:
+    """Let a job's lease run out."""
+    await store.pool.execute("update jobs set lease_until = now() - interval '1 s' where id = $1", job.id)

@@ -3,6 +3,7 @@
 import io
 import json
 from collections.abc import Iterator
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -14,7 +15,8 @@ from PIL import Image
 from mediaq.aws import objects
 from mediaq.embedded import samples
 from mediaq.pipelines.catalog import PIPELINES
-from mediaq.pipelines.prices import GRAIN, PRICES
+from mediaq.pipelines.price_list import prices_on
+from mediaq.pipelines.prices import GRAIN
 from mediaq.resources import Resources
 
 TEXT = samples.write_paragraph()
@@ -50,9 +52,9 @@ async def upload(api: Api, job_type: str, media: dict[str, bytes]) -> None:
 
 def bill(calls: list[dict[str, Any]]) -> Iterator[tuple[str, Decimal]]:
     """What AWS charges for the stand-in's calls by the price list: item and amount."""
-    prices = {price.item: price.unit_price for price in PRICES.prices}
     for call in calls:
-        yield call["item"], Decimal(call["units"]).quantize(GRAIN) * prices[call["item"]]
+        prices = prices_on(datetime.fromisoformat(call["at"]))
+        yield call["item"], prices.charge_units(call["item"], Decimal(call["units"]).quantize(GRAIN)).amount
 
 
 async def ledger(resources: Resources) -> list[tuple[str, Decimal]]:

@@ -2,7 +2,10 @@
 
 import asyncio
 import time
+import zlib
+from base64 import b64encode
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import attrs
 import foreign
@@ -15,7 +18,8 @@ from rq.intermediate_queue import IntermediateQueue
 from rq.job import Job as RQJob
 from rq.registry import ScheduledJobRegistry, StartedJobRegistry
 
-from mediaq.queue.queue import Counts, Queue, Seen
+from mediaq.queue.queue import Counts, Queue, QueuedJob
+from mediaq.queue.seen import PIECE, Seen, find_listed
 
 pytest_plugins = ["queue_fixtures"]
 
@@ -23,6 +27,14 @@ pytest_plugins = ["queue_fixtures"]
 async def look(queue: Queue, job_id: str = JOB.id) -> Seen:
     [seen] = await queue.look([job_id])
     return seen
+
+
+async def push_again(queue: Queue, job: QueuedJob = JOB) -> bool:
+    """Push a job as it stands there now."""
+    seen = await look(queue, job.id)
+    if not seen.status:
+        seen = attrs.evolve(seen, listed=job.id in await queue.find_listed([job.id]))
+    return await queue.push(job, seen)
 
 
 def begin(sync: Redis, job_id: str = JOB.id, *, ttl: int = 90) -> Execution:
@@ -105,7 +117,7 @@ async def test_a_job_that_is_pushed_twice_is_there_once(queue: Queue, rq: RQQueu
 async def test_a_job_that_a_living_worker_runs_is_not_pushed(queue: Queue, sync: Redis, rq: RQQueue) -> None:
     await queue.push(JOB)
     begin(sync, ttl=30)
-    assert not await queue.push(JOB)
+    assert not await push_again(queue)
     assert rq.job_ids == []
     assert (await look(queue)).running
 
@@ -115,7 +127,7 @@ async def test_a_job_that_stands_in_the_list_without_its_hash_stands_there_once_
 ) -> None:
     await queue.push(JOB)
     sync.delete(f"rq:job:{JOB.id}")
-    assert await queue.push(JOB)
+    assert await push_again(queue)
     assert sync.lrange(f"rq:queue:{NAME}", 0, -1) == [JOB.id.encode()]
 
 
@@ -124,31 +136,50 @@ async def test_a_job_called_scheduled_that_nobody_scheduled_is_pushed(queue: Que
     sync.lpop(f"rq:queue:{NAME}")
     sync.hset(f"rq:job:{JOB.id}", "status", "scheduled")
     assert not (await look(queue)).listed
-    assert await queue.push(JOB)
+    assert await push_again(queue)
     assert sync.lrange(f"rq:queue:{NAME}", 0, -1) == [JOB.id.encode()]
 
 
-@pytest.mark.parametrize("status", ["stopped", "canceled"])
-async def test_a_job_that_was_stopped_or_cancelled_is_not_pushed(
+@pytest.mark.parametrize("status", ["deferred", "stopped", "canceled", "finished", "failed"])
+async def test_a_job_that_is_otherwise_than_it_was_seen_is_not_pushed(
     queue: Queue, sync: Redis, status: str
 ) -> None:
     await queue.push(JOB)
+    seen = await look(queue)
     sync.hset(f"rq:job:{JOB.id}", "status", status)
     sync.lpop(f"rq:queue:{NAME}")
     assert not await queue.push(JOB)
+    assert not await queue.push(JOB, seen)
+    assert sync.hget(f"rq:job:{JOB.id}", "status") == status.encode()
+
+
+async def test_a_push_that_comes_late_changes_nothing(queue: Queue, sync: Redis, rq: RQQueue) -> None:
+    """Another process has pushed the job meanwhile, and it has come to the same state again."""
+    await queue.push(attrs.evolve(JOB, retries_left=0, retry_intervals=()))
+    work(sync)
+    seen = await look(queue)
+    assert await queue.push(JOB, seen)
+    work(sync)
+    assert (await look(queue)).status == seen.status
+    assert not await queue.push(JOB, seen)
+    assert rq.job_ids == []
+
+
+async def test_a_key_of_another_type_is_replaced_by_the_job(queue: Queue, sync: Redis) -> None:
+    sync.set(f"rq:job:{JOB.id}", "a text")
+    await queue.push(attrs.evolve(JOB, id="job-2"))
+    broken, sound = await queue.look([JOB.id, "job-2"])
+    assert (broken, sound.status) == (Seen(), "queued")
+    assert await queue.push(JOB, broken)
+    work(sync)
+    assert (await look(queue)).status == "finished"
 
 
 async def test_a_job_that_is_scheduled_is_not_pushed(queue: Queue, rq: RQQueue) -> None:
     rq.enqueue_in(timedelta(hours=1), foreign.shout, "a", job_id=JOB.id)
-    assert not await queue.push(JOB)
+    assert (await look(queue)).listed
+    assert not await push_again(queue)
     assert rq.job_ids == []
-
-
-async def test_a_job_that_waits_for_another_is_not_pushed(queue: Queue, rq: RQQueue) -> None:
-    first = rq.enqueue(foreign.shout, "a")
-    rq.enqueue(foreign.shout, "a", job_id=JOB.id, depends_on=first)
-    assert not await queue.push(JOB)
-    assert rq.job_ids == [first.id]
 
 
 async def test_a_job_that_a_stock_worker_is_about_to_start_is_not_pushed(
@@ -157,8 +188,20 @@ async def test_a_job_that_a_stock_worker_is_about_to_start_is_not_pushed(
     await queue.push(JOB)
     RQQueue.dequeue_any([rq], None, connection=sync)
     assert (rq.job_ids, sync.lrange(rq.intermediate_queue_key, 0, -1)) == ([], [b"job-1"])
-    assert (await look(queue)).listed
-    assert not await queue.push(JOB)
+    assert await queue.find_listed([JOB.id]) == {JOB.id}
+    assert not await push_again(queue)
+
+
+async def test_a_job_that_a_stock_worker_starts_this_moment_is_not_pushed(
+    queue: Queue, sync: Redis, rq: RQQueue
+) -> None:
+    """It has an execution and is in no list; the status is still to be written."""
+    await queue.push(JOB)
+    begin(sync)
+    sync.hset(f"rq:job:{JOB.id}", "status", "queued")
+    assert await queue.find_listed([JOB.id]) == set()
+    assert not await push_again(queue)
+    assert rq.job_ids == []
 
 
 async def test_a_job_that_a_stock_worker_popped_and_lost_is_pushed(
@@ -166,15 +209,15 @@ async def test_a_job_that_a_stock_worker_popped_and_lost_is_pushed(
 ) -> None:
     await queue.push(JOB)
     sync.lpop(rq.key)
-    assert not (await look(queue)).listed
-    assert await queue.push(JOB)
+    assert await queue.find_listed([JOB.id]) == set()
+    assert await push_again(queue)
     assert rq.job_ids == [JOB.id]
 
 
 async def test_jobs_of_an_emptied_redis_are_pushed(queue: Queue, sync: Redis, rq: RQQueue) -> None:
     await queue.push(JOB)
     sync.flushall()
-    assert await queue.push(JOB)
+    assert await push_again(queue)
     assert rq.job_ids == [JOB.id]
 
 
@@ -184,7 +227,7 @@ async def test_a_worker_that_is_late_to_renew_its_execution_counts_as_living(
     await queue.push(JOB)
     begin(sync, ttl=-10)
     assert (await look(queue)).running
-    assert not await queue.push(JOB)
+    assert not await push_again(queue)
     assert rq.job_ids == []
 
 
@@ -195,7 +238,7 @@ async def test_a_job_whose_worker_died_is_pushed_and_leaves_no_dead_entries(
     await queue.push(JOB)
     execution = begin(sync, ttl=-dead_for)
     assert not (await look(queue)).running
-    assert await queue.push(JOB)
+    assert await push_again(queue)
     assert rq.job_ids == [JOB.id]
     assert StartedJobRegistry(NAME, connection=sync).get_job_ids(cleanup=False) == []
     assert not sync.exists(execution.key, ExecutionRegistry(JOB.id, connection=sync).key)
@@ -211,7 +254,7 @@ async def test_a_job_that_ended_is_pushed_anew_and_forgets_how_it_ended(
     job = attrs.evolve(JOB, function=function, args=args, retries_left=0, retry_intervals=())
     await queue.push(job)
     work(sync)
-    assert await queue.push(job)
+    assert await push_again(queue, job)
     assert await queue.counts() == Counts(waiting=1, active=0, completed=0, failed=0, delayed=0)
     again = rq.fetch_job(JOB.id)
     assert again is not None
@@ -250,9 +293,9 @@ async def test_what_has_expired_does_not_count_and_what_is_kept_for_ever_does(
 async def test_looking_tells_what_redis_knows_of_each_job(queue: Queue, sync: Redis) -> None:
     await queue.push(JOB)
     waiting, unknown = await queue.look([JOB.id, "unknown"])
-    assert attrs.evolve(waiting, enqueued_at=None) == Seen("queued", True, False, None, None)
-    assert waiting.enqueued_at == RQJob.fetch(JOB.id, connection=sync).enqueued_at
-    assert unknown == Seen(None, False, False, None, None)
+    assert attrs.evolve(waiting, push="") == Seen("queued")
+    assert waiting.pushed_at == RQJob.fetch(JOB.id, connection=sync).enqueued_at
+    assert unknown == Seen()
     work(sync)
     done = await look(queue)
     assert (done.status, done.listed, done.error) == ("finished", False, None)
@@ -265,6 +308,56 @@ async def test_looking_at_a_failed_job_gives_the_last_line_of_its_error(
     work(sync)
     seen = await look(queue)
     assert (seen.status, seen.error) == ("failed", "LookupError: no such object")
+
+
+FRAME = '  File "a.py", line 1, in f\n    g()\n    ^^^\n'
+
+
+@pytest.mark.parametrize(
+    ("trace", "error"),
+    [
+        (f"Traceback:\n{FRAME}LookupError: a\nb", "LookupError: a"),
+        (f"{FRAME}ValueError\n\nDuring that:\n\n{FRAME}OSError: [Errno 1] c\n", "OSError: [Errno 1] c"),
+        ("No frames.\nThe last line.\n", "The last line."),
+        ("  + Exception Group Traceback\n    +-----\n", "+-----"),
+        ("", None),
+    ],
+    ids=["of two lines", "after another", "without frames", "of a group", "none"],
+)
+async def test_an_error_is_named_by_its_own_line(
+    queue: Queue, sync: Redis, trace: str, error: str | None
+) -> None:
+    await queue.push(JOB)
+    sync.hset(f"rq:job:{JOB.id}", "status", "failed")
+    sync.xadd(f"rq:results:{JOB.id}", {"type": 2, "exc_string": b64encode(zlib.compress(trace.encode()))})
+    assert (await look(queue)).error == error
+
+
+async def test_jobs_of_a_long_list_are_found_where_they_stand(queue: Queue, sync: Redis) -> None:
+    ids = [f"job-{number}" for number in range(2500)]
+    sync.rpush(f"rq:queue:{NAME}", *ids[1:])
+    sync.rpush(f"rq:queue:{NAME}:intermediate", ids[0])
+    assert await queue.find_listed(ids) == set(ids)
+    assert await queue.find_listed(["job-0", "job-1", "job-1000", "job-2499", "job-2500"]) == {
+        *("job-0", "job-1", "job-1000", "job-2499")
+    }
+    assert await queue.find_listed([]) == set()
+
+
+async def test_what_is_taken_and_pushed_during_a_search_hides_nothing(queue: Queue, sync: Redis) -> None:
+    ids = [f"job-{number}" for number in range(3 * PIECE)]
+    sync.rpush(f"rq:queue:{NAME}", *ids)
+
+    def call(*command: Any) -> "asyncio.Future[Any]":
+        found = sync.lrange(*command[1:])
+        sync.lpop(f"rq:queue:{NAME}", 100)
+        sync.rpush(f"rq:queue:{NAME}", *(f"new-{number}" for number in range(100)))
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        answer.set_result(found)
+        return answer
+
+    waiting = ids[1000:]
+    assert await find_listed(call, NAME, waiting) == set(waiting)
 
 
 async def test_looking_at_a_job_that_rq_found_abandoned_gives_the_reason(queue: Queue, sync: Redis) -> None:

@@ -9,6 +9,7 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError, ConnectionClosedError
 from standin_kit import Aws, Server, labelled, transcribed
 from standin_media import film, picture, recording
 
@@ -123,6 +124,7 @@ async def test_a_line_says_what_when_and_by_which_operation(standin: Server, aws
     [call] = standin.calls()
     assert datetime.now(UTC) - datetime.fromisoformat(call.pop("at")) < timedelta(seconds=30)
     assert call.pop("id")
+    assert call.pop("request_id")
     assert call == {
         "service": "comprehend",
         "operation": "DetectSentiment",
@@ -136,6 +138,41 @@ async def test_a_line_says_what_when_and_by_which_operation(standin: Server, aws
         "job": None,
         "request_token": None,
     }
+
+
+async def test_a_line_names_the_answer_that_it_belongs_to(standin: Server, aws: Aws) -> None:
+    text = {"Text": "hello", "LanguageCode": "en"}
+    body = json.dumps({"inputText": "hello"})
+    answers = [
+        await aws.call("comprehend", "detect_sentiment", **text),
+        await aws.call("bedrock-runtime", "invoke_model", modelId="amazon.titan-embed-text-v2:0", body=body),
+    ]
+    with pytest.raises(ClientError) as refused:
+        await aws.call("comprehend", "detect_sentiment", **{**text, "LanguageCode": "xx"})
+    answers.append(refused.value.response)
+    question = {"model": "text-embedding-3-small", "input": "hello"}
+    answer = await standin.send(
+        "POST", "/v1/embeddings", json=question, headers={"authorization": "Bearer key"}
+    )
+    ids = [answer["ResponseMetadata"]["RequestId"] for answer in answers] + [answer.headers["x-request-id"]]
+    assert len(set(ids)) == len(ids)
+    assert [call["request_id"] for call in standin.calls()] == ids
+
+
+async def test_the_lines_of_one_answer_share_its_id(standin: Server, aws: Aws) -> None:
+    image = base64.b64encode(picture("red")).decode()
+    await invoke(aws, "amazon.titan-embed-image-v1", {"inputText": "red wall", "inputImage": image})
+    one, other = standin.calls()
+    assert one["request_id"] == other["request_id"] is not None
+
+
+async def test_a_call_whose_answer_was_lost_has_an_id_that_nobody_received(standin: Server, aws: Aws) -> None:
+    standin.fault("DetectSentiment", "drop-after")
+    with pytest.raises(ConnectionClosedError):
+        await aws.call("comprehend", "detect_sentiment", Text="hello", LanguageCode="en")
+    answer = await aws.call("comprehend", "detect_sentiment", Text="hello", LanguageCode="en")
+    lost, kept = (call["request_id"] for call in standin.calls())
+    assert kept == answer["ResponseMetadata"]["RequestId"] != lost is not None
 
 
 async def test_calls_at_once_have_a_line_each(standin: Server, aws: Aws) -> None:

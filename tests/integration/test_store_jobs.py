@@ -7,12 +7,24 @@ from typing import Any
 
 import attrs
 import pytest
-from store_kit import CHARGE, JOB, OPERATIONS, accepted, completed, failed, look, media_item, started
+from store_kit import (
+    CHARGE,
+    JOB,
+    OPERATIONS,
+    PATIENCE,
+    accepted,
+    completed,
+    failed,
+    look,
+    media_item,
+    started,
+)
 
 from mediaq.errors import FenceLost, KeyTaken, NotYours
 from mediaq.model import Job, JobStatus, Progress, Settled, TaskStatus
-from mediaq.store import jobs, leases, operations
-from mediaq.store.jobs import Ending
+from mediaq.store import attempts, jobs, leases, operations
+from mediaq.store.acceptance import accept
+from mediaq.store.attempts import Ending
 from mediaq.store.pool import Store
 
 pytest_plugins = ["store_fixtures"]
@@ -23,11 +35,6 @@ Write = Callable[[Store, Job], Awaitable[Any]]
 
 async def count(store: Store, table: str) -> int:
     return int(await store.pool.fetchval(f"select count(*) from {table}"))  # noqa: S608 - our own names
-
-
-async def lapse(store: Store, job: Job) -> None:
-    """Let a job's lease run out."""
-    await store.pool.execute("update jobs set lease_until = now() - interval '1 s' where id = $1", job.id)
 
 
 async def age(store: Store, job: Job, column: str, interval: str) -> None:
@@ -71,7 +78,7 @@ async def test_of_two_who_claim_an_item_at_once_one_gets_it(store: Store) -> Non
 async def test_a_repeated_request_with_its_key_finds_the_first_job(store: Store) -> None:
     first = await accepted(store, idempotency_key="k", digest="d")
     again = attrs.evolve(JOB, id="again", idempotency_key="k", digest="d")
-    assert await jobs.accept(store, again) == (first, False)
+    assert await accept(store, again, PATIENCE) == (first, False)
     assert await count(store, "jobs") == 1
 
 
@@ -80,7 +87,7 @@ async def test_requests_with_one_key_at_once_make_one_job(store: Store) -> None:
         attrs.evolve(JOB, id=uuid.uuid4().hex, idempotency_key="k", digest="d", media_item_id=item)
         for item in ("photo", "photo", "other", "photo")
     ]
-    ended = await asyncio.gather(*(jobs.accept(store, new) for new in asked))
+    ended = await asyncio.gather(*(accept(store, new, PATIENCE) for new in asked))
     assert len({job.id for job, _ in ended}) == sum(is_new for _, is_new in ended) == 1
 
 
@@ -112,7 +119,7 @@ async def test_each_start_takes_a_higher_fence_and_an_attempt(store: Store) -> N
         job = await started(store, job)
         assert (job.status, job.fence, job.attempts, job.deaths) == (JobStatus.ACTIVE, attempt, attempt, 0)
         assert job.processed_at is not None
-        await jobs.end(store, job, DELAYED)
+        await attempts.end(store, job, DELAYED)
     assert (await look(store, job)).attempts_left == 1
 
 
@@ -131,15 +138,15 @@ async def test_of_many_starts_at_once_each_has_a_fence_of_its_own(store: Store) 
 @pytest.mark.parametrize("ending", [completed(), failed()])
 async def test_a_closed_or_unknown_job_is_not_started(store: Store, ending: Ending) -> None:
     job = await started(store)
-    await jobs.end(store, job, ending)
-    assert await jobs.start(store, job.id, "worker", 60) is None
-    assert await jobs.start(store, "unknown", "worker", 60) is None
+    await attempts.end(store, job, ending)
+    assert await attempts.start(store, job.id, "worker", 60) is None
+    assert await attempts.start(store, "unknown", "worker", 60) is None
 
 
 WRITES: list[Write] = [
-    lambda store, job: jobs.renew(store, job, 60),
-    lambda store, job: jobs.write_progress(store, job, Progress.of(OPERATIONS)),
-    lambda store, job: jobs.end(store, job, completed(labels=["forged"])),
+    lambda store, job: attempts.renew(store, job, 60),
+    lambda store, job: attempts.write_progress(store, job, Progress.of(OPERATIONS)),
+    lambda store, job: attempts.end(store, job, completed(labels=["forged"])),
     lambda store, job: operations.begin(store, job, "rekognition", "detectLabels", estimate=CHARGE),
 ]
 NAMES = ["renew", "progress", "end", "begin"]
@@ -159,7 +166,7 @@ async def test_an_old_owner_writes_nothing(store: Store, write: Write) -> None:
 @pytest.mark.parametrize("write", WRITES, ids=NAMES)
 async def test_a_closed_job_stays_as_it_was_closed(store: Store, write: Write) -> None:
     job = await started(store)
-    await jobs.end(store, job, failed())
+    await attempts.end(store, job, failed())
     before = await look(store, job)
     with pytest.raises(FenceLost):
         await write(store, job)
@@ -169,13 +176,13 @@ async def test_a_closed_job_stays_as_it_was_closed(store: Store, write: Write) -
 async def test_progress_is_kept_with_the_job(store: Store) -> None:
     job = await started(store)
     moved = Progress.of(OPERATIONS).having("detectText", TaskStatus.COMPLETED)
-    await jobs.write_progress(store, job, moved)
+    await attempts.write_progress(store, job, moved)
     assert (await look(store, job)).progress == moved.as_json()
 
 
 async def test_a_completed_job_has_its_result_and_no_owner(store: Store) -> None:
     job = await started(store)
-    await jobs.end(store, job, completed())
+    await attempts.end(store, job, completed())
     ended = await look(store, job)
     assert (ended.status, ended.result, ended.failed_reason) == (JobStatus.COMPLETED, {"labels": []}, None)
     assert ended.finished_at is not None
@@ -184,7 +191,7 @@ async def test_a_completed_job_has_its_result_and_no_owner(store: Store) -> None
 
 async def test_a_delayed_job_is_due_later_and_keeps_each_trace(store: Store) -> None:
     job = await started(store)
-    await jobs.end(store, job, DELAYED)
+    await attempts.end(store, job, DELAYED)
     delayed = await look(store, job)
     assert delayed.status is JobStatus.DELAYED
     assert delayed.finished_at is None
@@ -193,13 +200,13 @@ async def test_a_delayed_job_is_due_later_and_keeps_each_trace(store: Store) -> 
     assert 25 < (delayed.due_at - delayed.processed_at).total_seconds() < 60
     again = await started(store, job)
     assert again.due_at is None
-    await jobs.end(store, again, failed("gone"))
+    await attempts.end(store, again, failed("gone"))
     assert (await look(store, job)).stacktrace == ["Traceback: busy", "Traceback: gone"]
 
 
 async def test_an_interrupted_attempt_is_handed_back_unused(store: Store) -> None:
     job = await started(store)
-    await jobs.release(store, job)
+    await attempts.release(store, job)
     back = await look(store, job)
     assert (back.status, back.attempts, back.deaths) == (JobStatus.WAITING, 0, 0)
     assert (await started(store, back)).attempts == 1
@@ -208,7 +215,7 @@ async def test_an_interrupted_attempt_is_handed_back_unused(store: Store) -> Non
 async def test_an_old_owner_hands_nothing_back(store: Store) -> None:
     old = await started(store)
     new = await started(store, old)
-    await jobs.release(store, old)
+    await attempts.release(store, old)
     assert await look(store, old) == new
 
 
@@ -219,36 +226,36 @@ async def test_an_item_shows_how_its_job_stands(store: Store) -> None:
     job = await started(store)
     shown = [(await media_item(store))["processing_status"]]
     for ending in (DELAYED, completed()):
-        await jobs.end(store, job, ending)
+        await attempts.end(store, job, ending)
         shown.append((await media_item(store))["processing_status"])
-        job = await jobs.start(store, job.id, "worker", 60) or job
+        job = await attempts.start(store, job.id, "worker", 60) or job
     assert shown == ["processing", "pending", "completed"]
 
 
 async def test_an_item_waits_again_when_its_job_is_handed_back(store: Store) -> None:
-    await jobs.release(store, await started(store))
+    await attempts.release(store, await started(store))
     assert (await media_item(store))["processing_status"] == "pending"
 
 
 async def test_an_item_of_two_jobs_is_done_when_the_last_one_is(store: Store) -> None:
     one, two = await started(store), await started(store)
-    await jobs.end(store, one, completed())
+    await attempts.end(store, one, completed())
     assert (await media_item(store))["processing_status"] == "processing"
-    await jobs.end(store, two, failed())
+    await attempts.end(store, two, failed())
     assert (await media_item(store))["processing_status"] == "failed"
 
 
 async def test_an_item_whose_jobs_end_at_once_is_not_left_processing(store: Store) -> None:
     running = [await started(store) for _ in range(8)]
     endings = [completed(**{f"part{number}": number}) for number in range(8)]
-    await asyncio.gather(*(jobs.end(store, *pair) for pair in zip(running, endings, strict=True)))
+    await asyncio.gather(*(attempts.end(store, *pair) for pair in zip(running, endings, strict=True)))
     item = await media_item(store)
     assert item["processing_status"] == "completed"
     assert {f"part{number}" for number in range(8)} <= set(item["metadata"])
 
 
 async def test_a_new_job_opens_a_completed_item_again(store: Store) -> None:
-    await jobs.end(store, await started(store), completed())
+    await attempts.end(store, await started(store), completed())
     await accepted(store)
     assert (await media_item(store))["processing_status"] == "pending"
 
@@ -258,76 +265,18 @@ async def test_results_of_jobs_join_with_the_cost_of_all_calls(store: Store) -> 
         job = await started(store)
         run = await operations.begin(store, job, "rekognition", part, estimate=CHARGE)
         await operations.settle(store, run, Settled([part], CHARGE))
-        await jobs.end(store, job, completed(**{part: [part]}))
+        await attempts.end(store, job, completed(**{part: [part]}))
     metadata = (await media_item(store))["metadata"]
     assert metadata.pop("processedAt").endswith("Z")
     assert metadata == {"labels": ["labels"], "text": ["text"], "processingCost": 0.002}
 
 
 async def test_a_failed_job_adds_no_results_to_its_item(store: Store) -> None:
-    await jobs.end(store, await started(store), failed())
+    await attempts.end(store, await started(store), failed())
     assert (await media_item(store))["metadata"] == {}
 
 
 # Upkeep
-
-
-async def test_open_jobs_are_those_that_no_living_worker_holds(store: Store) -> None:
-    waiting, held, dead, delayed, closed = [await accepted(store) for _ in range(5)]
-    await started(store, held)
-    await lapse(store, await started(store, dead))
-    await jobs.end(store, await started(store, delayed), DELAYED)
-    await jobs.end(store, await started(store, closed), completed())
-    await store.pool.execute("update jobs set accepted_at = now() - interval '3 s'")
-    assert {job.id for job in await jobs.take_open(store, [JOB.type], 10)} == {
-        waiting.id,
-        dead.id,
-        delayed.id,
-    }
-
-
-async def test_a_job_that_was_just_accepted_is_left_to_who_accepted_it(store: Store) -> None:
-    await accepted(store)
-    assert await jobs.take_open(store, [JOB.type], 10) == []
-
-
-async def test_open_jobs_are_taken_in_turns(store: Store) -> None:
-    ids = {(await accepted(store)).id for _ in range(6)}
-    await store.pool.execute("update jobs set accepted_at = now() - interval '3 s'")
-    turns = [{job.id for job in await jobs.take_open(store, [JOB.type], 2)} for _ in range(3)]
-    assert [len(turn) for turn in turns] == [2, 2, 2]
-    assert set.union(*turns) == ids
-
-
-async def test_only_an_unheld_job_is_closed_from_elsewhere(store: Store) -> None:
-    job = await started(store)
-    assert not await jobs.close(store, job, "stopped")
-    assert await look(store, job) == job
-    await lapse(store, job)
-    assert await jobs.close(store, job, "stopped")
-    closed = await look(store, job)
-    assert (closed.status, closed.failed_reason) == (JobStatus.FAILED, "stopped")
-    assert closed.finished_at is not None
-    assert (await media_item(store))["processing_status"] == "failed"
-
-
-async def test_a_job_that_was_started_meanwhile_is_not_closed(store: Store) -> None:
-    seen = await accepted(store)
-    await lapse(store, await started(store, seen))
-    assert not await jobs.close(store, seen, "cancelled")
-
-
-async def test_a_death_before_the_start_is_counted_unless_the_job_was_started(store: Store) -> None:
-    job = await accepted(store)
-    await jobs.count_death(store, job)
-    running = await started(store, job)
-    assert running.deaths == 1
-    await jobs.count_death(store, running)
-    await jobs.count_death(store, job)
-    await jobs.end(store, running, DELAYED)
-    await jobs.count_death(store, job)
-    await jobs.count_death(store, running)
-    assert (await look(store, job)).deaths == 2
 
 
 async def test_purge_deletes_old_closed_jobs_and_keeps_their_costs(store: Store) -> None:
@@ -335,7 +284,7 @@ async def test_purge_deletes_old_closed_jobs_and_keeps_their_costs(store: Store)
     for job in (old, young):
         run = await operations.begin(store, job, "rekognition", "detectLabels", estimate=CHARGE)
         await operations.settle(store, run, Settled([], CHARGE))
-        await jobs.end(store, job, completed())
+        await attempts.end(store, job, completed())
     await age(store, old, "finished_at", "8 days")
     await age(store, still_open, "accepted_at", "8 days")
     assert await jobs.purge(store, days=7) == 1

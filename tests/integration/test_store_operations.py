@@ -1,6 +1,7 @@
 """The record of calls: possibly billed before the answer, billed after it, one result an operation."""
 
 import asyncio
+from contextlib import AsyncExitStack
 from decimal import Decimal
 from typing import Any
 
@@ -19,9 +20,10 @@ from mediaq.errors import (
     Unanswered,
 )
 from mediaq.model import Certainty, Charge, Job, Settled, Vector
-from mediaq.store import jobs, operations
+from mediaq.settings import Database
+from mediaq.store import attempts, operations
 from mediaq.store.operations import Outcome, Run
-from mediaq.store.pool import Store
+from mediaq.store.pool import Store, open_store
 
 pytest_plugins = ["store_fixtures"]
 
@@ -70,7 +72,7 @@ async def test_a_call_is_possibly_billed_until_its_answer_is_on_record(store: St
 
 async def test_a_cost_row_says_who_pays_for_what_at_which_price(store: Store) -> None:
     run = await begun(store, await started(store))
-    await operations.settle(store, run, Settled([], DEAR))
+    await operations.settle(store, run, Settled([], DEAR, request_id="an-answer"))
     [row] = map(dict, await store.pool.fetch("select * from cost_entries"))
     assert row.pop("created_at") is not None
     assert row.pop("id") > 0
@@ -90,6 +92,7 @@ async def test_a_cost_row_says_who_pays_for_what_at_which_price(store: Store) ->
         # 1.000016667 minutes x 0.10: no digit is lost.
         "amount": Decimal("0.1000016667"),
         "certainty": "billed",
+        "request_id": "an-answer",
     }
 
 
@@ -199,23 +202,27 @@ async def test_a_late_second_answer_is_billed_and_kept_as_late(store: Store) -> 
 async def test_an_answer_is_accepted_from_an_old_owner_and_after_the_job_was_closed(store: Store) -> None:
     old = await begun(store, await started(store))
     new = await started(store, old.job)
-    await jobs.end(store, new, failed())
+    await attempts.end(store, new, failed())
     assert await operations.settle(store, old, Settled("late", CHARGE))
     assert [certainty for certainty, _ in await ledger(store)] == ["billed"]
 
 
-async def test_one_result_stands_when_two_answers_come_at_once(store: Store) -> None:
+async def test_one_result_stands_when_answers_come_to_several_processes_at_once(
+    store: Store, migrated_url: str
+) -> None:
     job = await started(store)
     runs = [await begun(store, job) for _ in range(3)]
-    async with store.transaction() as connection:
+    async with AsyncExitStack() as stack, store.transaction() as connection:
+        stores = [await stack.enter_async_context(open_store(Database(url=migrated_url))) for _ in runs]
         # Holds every settlement in its middle, so that they meet.
         await connection.execute("lock table cost_entries in share mode")
         settling = [
-            asyncio.create_task(operations.settle(store, run, Settled(number, CHARGE)))
-            for number, run in enumerate(runs)
+            asyncio.create_task(operations.settle(each, run, Settled(number, CHARGE)))
+            for number, (each, run) in enumerate(zip(stores, runs, strict=True))
         ]
         await all_wait(store, len(runs))
-    stands = await asyncio.gather(*settling)
+        await connection.execute("commit; begin")
+        stands = await asyncio.gather(*settling)
     assert sum(stands) == 1
     assert await results(store, job) == {"detectLabels": stands.index(True)}
 
@@ -257,7 +264,7 @@ async def embedded(store: Store, item: str, values: list[float], **metadata: Any
     job = await started(store, await accepted(store, media_item_id=item))
     run = await begun(store, job)
     await operations.settle(store, run, Settled([], CHARGE, Vector("titan", values, metadata)))
-    await jobs.end(store, job, completed())
+    await attempts.end(store, job, completed())
 
 
 async def test_the_nearest_vector_is_found_by_cosine(store: Store) -> None:

@@ -6,7 +6,7 @@ from botocore import exceptions
 from botocore.exceptions import ClientError
 
 from mediaq.aws.failures import classify
-from mediaq.errors import NoRoom, ProviderError, Refused, TryAgain, Unanswered
+from mediaq.errors import NoRoom, ProviderError, Refused, StaleToken, TryAgain, Unanswered, Unreachable
 
 
 def answered(code: str, message: str = "the reason", status: int = 400) -> ClientError:
@@ -26,7 +26,6 @@ def answered(code: str, message: str = "the reason", status: int = 400) -> Clien
         ("InternalFailure", 500),
         ("ServiceUnavailableException", 503),
         ("SlowDown", 503),
-        ("InvalidPaginationTokenException", 400),
         ("ModelNotReadyException", 429),
         ("ModelErrorException", 424),
         # The code says it whatever the status; the status says it where the code is new.
@@ -39,6 +38,10 @@ def test_what_aws_cannot_do_for_now_is_tried_again(code: str, status: int) -> No
     found = classify(answered(code, status=status), "rekognition")
     assert type(found) is TryAgain
     assert (str(found), found.code) == (f"Rekognition is busy or failing: the reason ({code})", code)
+
+
+def test_a_page_that_is_no_longer_known_is_not_asked_for_again() -> None:
+    assert type(classify(answered("InvalidPaginationTokenException"), "rekognition")) is StaleToken
 
 
 @pytest.mark.parametrize(
@@ -118,7 +121,7 @@ URL = "http://127.0.0.1:1/"
 )
 def test_a_call_that_was_never_sent_cannot_have_been_billed(error: Exception) -> None:
     found = classify(error, "transcribe")
-    assert type(found) is TryAgain
+    assert type(found) is Unreachable
     assert str(found) == f"Transcribe cannot be reached: {error}"
     assert found.code == type(error).__name__
 
@@ -152,6 +155,8 @@ def test_an_answer_without_words_or_status_is_still_explained() -> None:
 
 def test_every_class_is_a_provider_error_and_only_a_lost_answer_is_also_tried_again() -> None:
     assert issubclass(Unanswered, TryAgain)
+    assert issubclass(Unreachable, TryAgain)
+    assert not issubclass(StaleToken, TryAgain)
     assert not issubclass(NoRoom, TryAgain)
     assert all(issubclass(kind, ProviderError) for kind in (TryAgain, NoRoom, Refused))
 

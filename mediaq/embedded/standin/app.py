@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -35,6 +35,9 @@ from mediaq.embedded.standin.validation import check
 
 AMZ_JSON = "application/x-amz-json-1.1"
 JSON = "application/json"
+# The headers that name an answer: AWS's clients keep it as `ResponseMetadata.RequestId`.
+AMZN_ID = "x-amzn-requestid"
+OPENAI_ID = "x-request-id"
 
 OPERATIONS = {
     f"{prefix}.{operation.name}": operation
@@ -79,9 +82,9 @@ def create_app(
 
     return Starlette(
         routes=[
-            Route("/", partial(_amz_json, standin), methods=["POST"]),
-            Route("/model/{model:path}/invoke", partial(_invoke_model, standin), methods=["POST"]),
-            Route("/v1/embeddings", partial(_embeddings, standin), methods=["POST"]),
+            _route("/", AMZN_ID, partial(_amz_json, standin)),
+            _route("/model/{model:path}/invoke", AMZN_ID, partial(_invoke_model, standin)),
+            _route("/v1/embeddings", OPENAI_ID, partial(_embeddings, standin)),
             Mount("/_standin", routes=control.routes(standin)),
         ],
         exception_handlers={HangUp: _hang_up},
@@ -89,12 +92,26 @@ def create_app(
     )
 
 
+def _route(path: str, header: str, speak: Callable[[Request], Awaitable[Response]]) -> Route:
+    return Route(path, partial(_numbered, header, speak), methods=["POST"])
+
+
+async def _numbered(
+    header: str, speak: Callable[[Request], Awaitable[Response]], request: Request
+) -> Response:
+    """Give the request an id, under which its calls are in the ledger, and its answer the same."""
+    request.state.id = str(uuid4())
+    answer = await speak(request)
+    answer.headers[header] = request.state.id
+    return answer
+
+
 async def _amz_json(standin: Standin, request: Request) -> Response:
     """Speak AWS JSON 1.1."""
     try:
         operation = _operation(request.headers.get("x-amz-target", ""))
         body = _decoded(await request.body())
-        answer = await _perform(standin, operation, body)
+        answer = await _perform(standin, operation, body, request.state.id)
     except AwsError as error:
         return _response({"__type": error.code, "Message": error.message}, AMZ_JSON, error.status)
     return _response(answer.body, AMZ_JSON, headers=answer.headers)
@@ -107,7 +124,7 @@ async def _invoke_model(standin: Standin, request: Request) -> Response:
         data = await request.body()
         if len(data) > bedrock.BODY_BYTES:
             raise bedrock.too_large()
-        answer = await _perform(standin, operation, _decoded(data))
+        answer = await _perform(standin, operation, _decoded(data), request.state.id)
     except AwsError as error:
         return _response({"message": error.message}, JSON, error.status, {"x-amzn-errortype": error.code})
     return _response(answer.body, JSON, headers=answer.headers)
@@ -119,7 +136,7 @@ async def _embeddings(standin: Standin, request: Request) -> Response:
         if not request.headers.get("authorization", "").removeprefix("Bearer").strip():
             raise openai.unauthorized()
         body = _decoded(await request.body())
-        answer = await _perform(standin, openai.operation(body), body)
+        answer = await _perform(standin, openai.operation(body), body, request.state.id)
     except AwsError as error:
         return _response(openai.error_body(error), JSON, error.status)
     return _response(answer.body, JSON)
@@ -131,7 +148,7 @@ def _operation(target: str) -> Operation:
     return OPERATIONS[target]
 
 
-async def _perform(standin: Standin, operation: Operation, body: dict[str, Any]) -> Answer:
+async def _perform(standin: Standin, operation: Operation, body: dict[str, Any], request_id: str) -> Answer:
     """Do one call: faults, constraints, work, bill; the bill is written before the answer leaves."""
     rules = standin.faults.take(operation.name)
     kinds = {rule.kind for rule in rules}
@@ -142,16 +159,16 @@ async def _perform(standin: Standin, operation: Operation, body: dict[str, Any])
         check(body, operation.members, code=code)
         answer = await operation.answer(Invocation(standin, body, doomed="fail-job" in kinds))
     except AwsError as error:
-        standin.book.commit(Entry(calls=[_failed(operation, body, error)]))
+        standin.book.commit(Entry(calls=[_failed(operation, body, request_id, error)]))
         raise
     if answer.charges:
-        standin.book.commit(Entry(calls=_billed(operation, body, answer)))
+        standin.book.commit(Entry(calls=_billed(operation, body, request_id, answer)))
     if "drop-after" in kinds:
         raise HangUp
     return answer
 
 
-def _billed(operation: Operation, body: dict[str, Any], answer: Answer) -> list[Call]:
+def _billed(operation: Operation, body: dict[str, Any], request_id: str, answer: Answer) -> list[Call]:
     resource = operation.resource(body)
     return [
         Call(
@@ -162,12 +179,13 @@ def _billed(operation: Operation, body: dict[str, Any], answer: Answer) -> list[
             units=charge.units,
             unit=charge.unit,
             billed=True,
+            request_id=request_id,
         )
         for charge in answer.charges
     ]
 
 
-def _failed(operation: Operation, body: dict[str, Any], error: AwsError) -> Call:
+def _failed(operation: Operation, body: dict[str, Any], request_id: str, error: AwsError) -> Call:
     return Call(
         service=operation.service,
         operation=operation.name,
@@ -175,6 +193,7 @@ def _failed(operation: Operation, body: dict[str, Any], error: AwsError) -> Call
         resource=operation.resource(body),
         error=error.code,
         http_status=error.status,
+        request_id=request_id,
         job=_text(body, "TranscriptionJobName") or _text(body, "JobId"),
         request_token=_text(body, "ClientRequestToken"),
     )
@@ -213,8 +232,7 @@ def _decoded(data: bytes) -> dict[str, Any]:
 def _response(
     body: dict[str, Any], media_type: str, status: int = 200, headers: dict[str, str] | None = None
 ) -> Response:
-    every = {"x-amzn-requestid": str(uuid4()), **(headers or {})}
-    return Response(msgspec.json.encode(body), status, every, media_type)
+    return Response(msgspec.json.encode(body), status, headers, media_type)
 
 
 def _file(data: Path | None) -> Path | None:

@@ -39,6 +39,8 @@ class Call:
         billed: Whether AWS would bill it.
         error: The error's code, or `FAILED` for an asynchronous job that failed.
         http_status: The answer's status.
+        request_id: The id of the answer, which never arrives where the connection is cut; None for the end
+            of an asynchronous job, which no request belongs to.
         job: The asynchronous job's id or name.
         request_token: The caller's idempotency token.
     """
@@ -54,6 +56,7 @@ class Call:
     billed: bool = False
     error: str | None = None
     http_status: int = 200
+    request_id: str | None = None
     job: str | None = None
     request_token: str | None = None
 

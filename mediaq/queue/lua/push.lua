@@ -1,22 +1,31 @@
--- Guarantees: a job is in Redis at most once. Pushes it unless Redis has it open already: started by a worker
--- that still shows signs of life, scheduled, deferred, or queued and in a list; or stopped or cancelled there.
--- Repeating the call changes nothing.
+-- Guarantees: a job is in Redis at most once. Pushes it only if it stands there as it was seen, so that repeating
+-- the call, or making it late, changes nothing; and not if a worker that shows signs of life has it, or if it is in
+-- a list or among the scheduled ones where its status says so.
 -- KEYS: rq:job:ID, rq:queue:Q, rq:queue:Q:intermediate, rq:queues, rq:results:ID, rq:finished:Q, rq:failed:Q,
 --       rq:wip:Q, rq:executions:ID, rq:scheduled:Q
 -- ARGV: RQ's prefix, seconds beyond now at which a living worker's execution expires at least, now (as RQ
---       writes it), job id, then the names and values of the job's hash but for its status
+--       writes it), job id, the status it was seen in and its enqueued_at (each empty where there was none), 1 where
+--       its id was seen in the list without it, then the names and values of the job's hash but for its status
 local job, list, intermediate, queues, results, finished, failed, wip, executions, scheduled = unpack(KEYS)
 local rq, alive, written, id = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 
-local status = redis.call('HGET', job, 'status')
-if status == 'deferred' or status == 'stopped' or status == 'canceled' then
+local function read(field)
+    -- A key of another type is no job: the push replaces it.
+    local found = redis.pcall('HGET', job, field)
+    return type(found) == 'string' and found or ''
+end
+
+local status = read('status')
+if status ~= ARGV[5] or read('enqueued_at') ~= ARGV[6] then
     return 0
 end
 -- RQ writes the status before the entry: a worker that dies between the two leaves the status alone.
 if status == 'scheduled' and redis.call('ZSCORE', scheduled, id) then
     return 0
 end
-if status == 'started' and redis.call('ZCOUNT', executions, redis.call('TIME')[1] + alive, '+inf') > 0 then
+-- A stock worker has an execution a moment before the status says so.
+if (status == 'started' or status == 'queued')
+    and redis.call('ZCOUNT', executions, redis.call('TIME')[1] + alive, '+inf') > 0 then
     return 0
 end
 if status == 'queued' and (redis.call('LPOS', list, id) or redis.call('LPOS', intermediate, id)) then
@@ -28,11 +37,14 @@ for _, execution in ipairs(redis.call('ZRANGE', executions, 0, -1)) do
     redis.call('DEL', rq .. ':execution:' .. id .. ':' .. execution)
 end
 redis.call('DEL', job, results, executions)
-redis.call('LREM', list, 0, id)
+-- A search of the whole list, which a job that Redis does not know is spared unless it was found there.
+if status ~= '' or ARGV[7] == '1' then
+    redis.call('LREM', list, 0, id)
+end
 redis.call('ZREM', scheduled, id)
 redis.call('ZREM', finished, id)
 redis.call('ZREM', failed, id)
-redis.call('HSET', job, 'status', 'queued', 'enqueued_at', written, unpack(ARGV, 5))
+redis.call('HSET', job, 'status', 'queued', 'enqueued_at', written, unpack(ARGV, 8))
 redis.call('SADD', queues, list)
 redis.call('RPUSH', list, id)
 return 1

@@ -1,77 +1,130 @@
--- name: begin_run^
+-- What running jobs write comes as rows, many at once; `n` says which row an answer is for. Each may be repeated:
+-- it then changes nothing, and answers as before.
+
+-- name: begin_runs
 -- Guarantees: a call is on record before it is made, as possibly billed where it may be billed, and only by
 -- the newest owner of the job: returns no row to any other. A call with a token keeps its one row.
-with owner as (
-    select * from jobs where id = :job_id and fence = :fence and status = 'active' for key share
+with given as (
+    select * from json_to_recordset(:rows) as given (
+        n int, key text, job_id text, fence bigint, operation text, token text, seconds float8, service text,
+        item text, units numeric, unit text, unit_price numeric, price_version text, amount numeric)
+), mine as (
+    select given.*, jobs.attempts, jobs.user_id, jobs.cost_center, jobs.media_item_id
+    from given join jobs on jobs.id = given.job_id and jobs.fence = given.fence and jobs.status = 'active'
 ), run as (
-    insert into operation_runs (job_id, operation, attempt, fence, token)
-    select id, :operation, attempts, fence, :token from owner
-    on conflict (token) do update set attempt = excluded.attempt, fence = excluded.fence
-    returning id, xmax <> 0 as adopted
+    insert into operation_runs (job_id, operation, attempt, fence, token, key, deadline)
+    select job_id, operation, attempts, fence, token, key, now() + make_interval(secs => seconds)
+    from mine where not exists (select 1 from operation_runs written where written.key = mine.key)
+    order by n
+    on conflict (token) do update
+    set attempt = excluded.attempt, fence = excluded.fence, key = excluded.key, deadline = excluded.deadline
+    returning id, key, xmax <> 0 as adopted
 ), cost as (
     insert into cost_entries (run_id, user_id, cost_center, media_item_id, job_id, service, operation, item,
                               units, unit, unit_price, price_version, amount, certainty)
-    select run.id, owner.user_id, owner.cost_center, owner.media_item_id, owner.id, :service, :operation, :item,
-           :units, :unit, :unit_price, :price_version, :amount, 'possibly_billed'
-    from run, owner
-    where :item::text is not null
+    select run.id, user_id, cost_center, media_item_id, job_id, service, operation, item,
+           units, unit, unit_price, price_version, amount, 'possibly_billed'
+    from run join mine using (key)
+    where item is not null
+    order by n
     on conflict (run_id) do nothing
 )
-select id, adopted from run;
+select n, run.id, run.adopted from run join mine using (key)
+union all
+select n, written.id, written.token is not null from mine join operation_runs written using (key);
 
--- name: lock_job$
--- Guarantees: answers of one job are recorded one after the other.
-select id from jobs where id = :job_id for no key update;
-
--- name: settle_run$
+-- name: settle_runs
 -- Guarantees: one result an operation: an answer that comes second is kept on its own run as late.
 update operation_runs
 set state = case when exists (select 1 from operation_runs other
-                              where other.job_id = :job_id and other.operation = operation_runs.operation
+                              where other.job_id = operation_runs.job_id
+                                and other.operation = operation_runs.operation
                                 and other.state = 'succeeded' and other.id <> operation_runs.id)
                  then 'late' else 'succeeded' end,
-    result = :result,
+    result = given.result,
     finished_at = now()
-where id = :id
-returning state;
+from json_to_recordset(:rows) as given (n int, run_id bigint, result json)
+where id = run_id
+returning n, state;
 
--- name: settle_cost!
--- Guarantees: the call's one cost row says what its answer says.
+-- name: add_usage
+-- Guarantees: a call's units count once for the month in which it was made; returns, of each call that counts
+-- now, how many were billed before it.
+with fresh as (
+    select n, given.item, given.units, date_trunc('month', started_at at time zone 'utc')::date as month
+    from json_to_recordset(:rows) as given (n int, run_id bigint, item text, units numeric)
+    join operation_runs on operation_runs.id = given.run_id
+    left join cost_entries on cost_entries.run_id = given.run_id
+    where certainty is distinct from 'billed'
+), counted as (
+    insert into monthly_usage (item, month, units)
+    select item, month, sum(units) from fresh group by item, month order by item, month
+    on conflict (item, month) do update set units = monthly_usage.units + excluded.units
+    returning item, month, units
+)
+select n, counted.units - sum(fresh.units) over (
+              partition by item, month order by n rows between current row and unbounded following) as before
+from fresh join counted using (item, month);
+
+-- name: settle_costs!
+-- Guarantees: a call's one cost row says what its answer says, and from then on the same for good.
 insert into cost_entries (run_id, user_id, cost_center, media_item_id, job_id, service, operation, item,
-                          units, unit, unit_price, price_version, amount, certainty)
-select :run_id, user_id, cost_center, media_item_id, id, :service, :operation, :item,
-       :units, :unit, :unit_price, :price_version, :amount, :certainty
-from jobs where id = :job_id
+                          units, unit, unit_price, price_version, amount, certainty, request_id)
+select run_id, user_id, cost_center, media_item_id, jobs.id, service, operation, item,
+       units, unit, unit_price, price_version, amount, certainty, request_id
+from json_to_recordset(:rows) as given (
+    n int, run_id bigint, job_id text, service text, operation text, item text, units numeric, unit text,
+    unit_price numeric, price_version text, amount numeric, certainty text, request_id text)
+join jobs on jobs.id = given.job_id
+order by n
 on conflict (run_id) do update
 set item = excluded.item, units = excluded.units, unit = excluded.unit, unit_price = excluded.unit_price,
-    price_version = excluded.price_version, amount = excluded.amount, certainty = excluded.certainty;
+    price_version = excluded.price_version, amount = excluded.amount, certainty = excluded.certainty,
+    request_id = excluded.request_id
+where cost_entries.certainty = 'possibly_billed';
 
--- name: put_vector!
+-- name: put_vectors!
 -- Guarantees: one vector per media item, model and length: the newest.
 insert into embeddings (media_item_id, model, dimensions, vector, metadata)
-select media_item_id, :model, :dimensions, :vector, :metadata from jobs where id = :job_id
+select distinct on (media_item_id, model, dimensions) media_item_id, model, dimensions, vector, metadata
+from json_to_recordset(:rows) as given (n int, job_id text, model text, dimensions int, vector vector, metadata jsonb)
+join jobs on jobs.id = given.job_id
+order by media_item_id, model, dimensions, n desc
 on conflict (media_item_id, model, dimensions) do update
 set vector = excluded.vector, metadata = excluded.metadata, created_at = now();
 
--- name: set_provider_id!
-update operation_runs set provider_id = :provider_id where id = :id;
+-- name: name_provider_jobs
+update operation_runs set provider_id = given.provider_id
+from json_to_recordset(:rows) as given (n int, run_id bigint, provider_id text)
+where id = run_id
+returning n;
 
--- name: fail_run!
+-- name: fail_runs
 -- Guarantees: a call that was answered by an error is not in the ledger, and its token starts a new record; one
 -- whose answer was lost, or that started what the provider has not reported as over, stays as possibly billed.
 -- A run that another worker has adopted, or that has its answer on record, is left alone.
 with run as (
     update operation_runs
-    set state = case when :state = 'failed' and provider_id is not null then 'unanswered' else :state end,
-        error = :error,
+    set state = case when given.state = 'failed' and provider_id is not null then 'unanswered' else given.state end,
+        error = given.error,
         finished_at = now(),
-        token = case when :state = 'failed' and provider_id is null then null else token end
-    where id = :id and fence = :fence and state not in ('succeeded', 'late')
-    returning *)
-delete from cost_entries
-where certainty = 'possibly_billed'
-  and run_id in (select id from run
-                 where state <> 'unanswered' and (:over or (provider_id is null and not :adopted)));
+        token = case when given.state = 'failed' and provider_id is null then null else token end
+    from json_to_recordset(:rows) as given (
+        n int, run_id bigint, fence bigint, state text, error text, over boolean, adopted boolean)
+    where id = run_id and operation_runs.fence = given.fence and operation_runs.state not in ('succeeded', 'late')
+    returning n, id, operation_runs.state, provider_id, given.over, given.adopted
+), gone as (
+    delete from cost_entries
+    where certainty = 'possibly_billed'
+      and run_id in (select id from run where state <> 'unanswered' and (over or (provider_id is null and not adopted)))
+)
+select n from run;
+
+-- name: seconds_to_answer$
+-- Guarantees: while an earlier owner's call may still be answered, says how long at most; a call that carries a
+-- token may be repeated at any time, and does not count.
+select extract(epoch from max(deadline) - now())::float8 from operation_runs
+where job_id = :job_id and operation = :operation and fence < :fence and state = 'started' and token is null;
 
 -- name: known_outcomes
 -- Guarantees: what is on record for good: a result, or else that the provider will never accept the call.

@@ -1,0 +1,87 @@
+"""Open jobs that no living worker holds, as the reconciler reads and moves them; each move is fenced."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+
+from attrs import frozen
+
+from mediaq.model import OpenJob
+from mediaq.store.media import derive_status
+from mediaq.store.pool import Store, storable
+
+
+@frozen(order=True)
+class Place:
+    """A job's place among the open jobs, by when it was accepted."""
+
+    accepted_at: datetime
+    id: str
+
+    @classmethod
+    def of(cls, job: OpenJob) -> Place:
+        """Returns the place of a job."""
+        return cls(job.accepted_at, job.id)
+
+
+START = Place(datetime(1, 1, 1, tzinfo=UTC), "")
+
+
+async def read(store: Store, types: Sequence[str], after: Place, most: int) -> list[OpenJob]:
+    """Returns the next open jobs that no living worker holds, in the order in which they were accepted.
+
+    Args:
+        store: Postgres.
+        types: The job types wanted.
+        after: The place of the last one that was read; `START` before the first.
+        most: How many at most.
+    """
+    rows = store.queries.open_jobs(
+        store.pool, types=list(types), accepted_at=after.accepted_at, id=after.id, most=most
+    )
+    return [OpenJob(**row) async for row in rows]
+
+
+async def untouched(store: Store, jobs: Iterable[OpenJob]) -> set[str]:
+    """Returns the ids of those of the jobs that nobody has started, closed or taken since they were read."""
+    read = [(job.id, job.fence) for job in jobs]
+    rows = store.queries.untouched_jobs(
+        store.pool, ids=[job_id for job_id, _ in read], fences=[fence for _, fence in read]
+    )
+    return {row["id"] async for row in rows}
+
+
+async def count_death(store: Store, job: OpenJob, push: str) -> bool:
+    """Counts a worker's death before it started the job; one in the middle is counted by the next start.
+
+    Args:
+        store: Postgres.
+        job: The job as it was read.
+        push: Which push it was that the worker took; its death counts once.
+
+    Returns:
+        Whether nobody has started the job since it was read.
+    """
+    counted = await store.queries.count_death(store.pool, id=job.id, fence=job.fence, push=push)
+    return counted is not None
+
+
+async def hand_back(store: Store, job: OpenJob) -> bool:
+    """Hands back an attempt that was cut off, unused; tells whether the job was still as it was read."""
+    async with store.transaction() as connection:
+        media_item = await store.queries.hand_back_job(connection, id=job.id, fence=job.fence)
+        if media_item is not None:
+            await derive_status(store, connection, media_item)
+        return media_item is not None
+
+
+async def close(store: Store, job: OpenJob, reason: str) -> bool:
+    """Fails a job whose end is known from elsewhere; tells whether it was still as it was read."""
+    async with store.transaction() as connection:
+        media_item = await store.queries.close_job(
+            connection, id=job.id, fence=job.fence, failed_reason=storable(reason)
+        )
+        if media_item is not None:
+            await derive_status(store, connection, media_item)
+        return media_item is not None

@@ -1,0 +1,24 @@
+-- name: insert_media_item!
+-- Guarantees: an unknown media item belongs to the caller from now on; a known one stays whose it is.
+insert into media_items (id, user_id) values (:id, :user_id) on conflict (id) do nothing;
+
+-- name: media_item_owner$
+-- Guarantees: the owner it returns cannot lose the item before the transaction ends.
+select user_id from media_items where id = :id for key share;
+
+-- name: forget_old_key!
+-- Guarantees: an idempotency key is free again a day after the job that used it.
+update jobs set idempotency_key = null
+where user_id = :user_id and idempotency_key = :idempotency_key and accepted_at < now() - interval '24 hours';
+
+-- name: insert_job^
+-- Guarantees: one job an id, and one per user and idempotency key; waits for a transaction that is inserting one
+-- of the same, and returns no row where either is taken.
+insert into jobs (id, type, user_id, cost_center, media_item_id, request, progress, max_attempts, idempotency_key, digest)
+values (:id, :type, :user_id, :cost_center, :media_item_id, :request, :progress, :max_attempts, :idempotency_key, :digest)
+on conflict do nothing
+returning *;
+
+-- name: accepted_job^
+-- Guarantees: finds the job that stood in the way of an insert.
+select * from jobs where id = :id or (user_id = :user_id and idempotency_key = :idempotency_key);

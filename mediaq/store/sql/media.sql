@@ -1,0 +1,33 @@
+-- name: lock_media_item$
+-- Guarantees: those who derive an item's status from its jobs do so one after the other.
+select id from media_items where id = :id for no key update;
+
+-- name: lock_media_items_of!
+-- Guarantees: those who derive items' statuses from their jobs do so one after the other, and in no circle.
+select id from media_items
+where id in (select media_item_id from jobs where id = any(:ids::text[]))
+order by id for no key update;
+
+-- name: derive_media_statuses!
+-- Guarantees: an item's status is that of its jobs: processing while one runs, pending while one is open,
+-- else how the last one ended.
+update media_items
+set processing_status = coalesce(
+        (select case when bool_or(status = 'active') then 'processing' when count(*) > 0 then 'pending' end
+         from jobs where media_item_id = media_items.id and status in ('waiting', 'active', 'delayed')),
+        (select status from jobs where media_item_id = media_items.id order by finished_at desc nulls last limit 1),
+        'pending'),
+    updated_at = now()
+where id = any(:ids::text[]);
+
+-- name: add_media_results!
+-- Guarantees: a job's results join those of earlier jobs; the cost is that of all calls for this item that are
+-- known to be billed.
+update media_items
+set metadata = media_items.metadata || given.metadata || jsonb_build_object(
+        'processingCost', (select coalesce(sum(amount), 0) from cost_entries
+                           where media_item_id = media_items.id and certainty <> 'possibly_billed'),
+        'processedAt', to_char(now() at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')),
+    updated_at = now()
+from json_to_recordset(:rows) as given (media_item_id text, metadata jsonb)
+where media_items.id = given.media_item_id;

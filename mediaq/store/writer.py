@@ -1,0 +1,191 @@
+"""Group commit: writes of concurrent jobs share transactions, and wait for a Postgres that is away."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+from attrs import field, frozen
+
+from mediaq.store.link import Link
+
+Connection = asyncpg.pool.PoolConnectionProxy
+Row = dict[str, Any]
+
+# Writes that share a transaction at most, to keep it short.
+MOST = 200
+# Writes that wait at most; who has more to write waits until there is room.
+ROOM = 1000
+# Seconds that one transaction may take before its connection is given up.
+PATIENCE = 30.0
+# Seconds that writes have to be put on record in when the process ends.
+LAST_WORDS = 3.0
+
+
+@frozen(eq=False)
+class Act:
+    """One kind of write.
+
+    Args:
+        perform: Does it for many rows in one go; returns the answers by the rows' `n`. Done twice it comes to
+            the same: where an answer was lost, all of a transaction is repeated.
+        derives: Whether it changes what the jobs' media items show.
+    """
+
+    perform: Callable[[Any, Connection, list[Row]], Awaitable[Mapping[int, Any]]]
+    derives: bool = False
+
+
+def marking(query: str) -> Act:
+    """Makes an act of a query that returns `n` of the rows that it found; the answer for those is True."""
+
+    async def mark(queries: Any, connection: Connection, rows: list[Row]) -> Mapping[int, Any]:
+        return {row["n"]: True async for row in getattr(queries, query)(connection, rows=rows)}
+
+    return Act(mark)
+
+
+@frozen(eq=False)
+class Write:
+    """One write that waits for its transaction."""
+
+    act: Act
+    job_id: str
+    row: Row
+    key: Hashable
+    answer: asyncio.Future[Any] = field(factory=lambda: asyncio.get_running_loop().create_future())
+
+
+class Writer:
+    """Puts what running jobs have to write on record, in the order in which it comes.
+
+    Nothing waits for company: a transaction takes what is there, and what comes meanwhile shares the next. A
+    write waits for one other transaction at most, and the slower Postgres is, the more writes share one.
+
+    Args:
+        pool: Connections.
+        queries: The named queries.
+        link: Knows whether Postgres is away.
+    """
+
+    def __init__(self, pool: asyncpg.Pool, queries: Any, link: Link) -> None:
+        self._pool = pool
+        self._queries = queries
+        self._link = link
+        self._waiting: deque[Write] = deque()
+        self._unanswered: set[asyncio.Future[Any]] = set()
+        self._room = asyncio.Semaphore(ROOM)
+        self._work = asyncio.Event()
+
+    async def write(self, act: Act, job_id: str, row: Row, *, key: Hashable = None) -> Any:
+        """Writes a row and waits until it is on record, however long Postgres is away.
+
+        Args:
+            act: What to do with it.
+            job_id: The job that it is about, which is locked meanwhile.
+            row: What to write.
+            key: Two writes of one act and one key do not share a transaction; the job's id unless told.
+
+        Returns:
+            The act's answer for this row; None where it has none.
+
+        Raises:
+            asyncpg.PostgresError: Postgres refuses this row.
+        """
+        async with self._room:
+            write = Write(act, job_id, row, key or job_id)
+            self._unanswered.add(write.answer)
+            write.answer.add_done_callback(self._unanswered.discard)
+            self._waiting.append(write)
+            self._work.set()
+            return await write.answer
+
+    async def run(self) -> None:
+        """Writes, until it is cancelled."""
+        while True:
+            await self._work.wait()
+            if batch := self._take():
+                await self._record(batch)
+            elif not self._waiting:
+                self._work.clear()
+
+    async def close(self, seconds: float) -> None:
+        """Gives what waits some seconds to be written; who waits longer hears that it is not."""
+        if self._unanswered:
+            await asyncio.wait(self._unanswered, timeout=seconds)
+        for answer in list(self._unanswered):
+            answer.cancel()
+
+    def _take(self) -> list[Write]:
+        """Takes what one transaction may hold; what has to keep apart stays in its place for the next."""
+        batch: list[Write] = []
+        seen: set[tuple[Act, Hashable]] = set()
+        left: deque[Write] = deque()
+        while self._waiting and len(batch) < MOST:
+            write = self._waiting.popleft()
+            if (write.act, write.key) in seen:
+                left.append(write)
+            elif not write.answer.cancelled():
+                seen.add((write.act, write.key))
+                batch.append(write)
+        self._waiting.extendleft(reversed(left))
+        return batch
+
+    async def _record(self, batch: Sequence[Write]) -> None:
+        try:
+            answers = await self._link.outlast(lambda: self._commit(batch))
+        except Exception as error:  # noqa: BLE001 - whatever it is: who wrote it hears of it
+            if len(batch) == 1:
+                _settle(batch[0].answer, error)
+                return
+            # One of them is refused; the others must not suffer for it.
+            for write in batch:
+                await self._record([write])
+            return
+        for write, answer in zip(batch, answers, strict=True):
+            _settle(write.answer, answer)
+
+    async def _commit(self, batch: Sequence[Write]) -> list[Any]:
+        async with (
+            asyncio.timeout(PATIENCE),
+            self._pool.acquire() as connection,
+            connection.transaction(),
+        ):
+            await self._lock(connection, batch)
+            answers: dict[int, Any] = {}
+            for act in dict.fromkeys(write.act for write in batch):
+                rows = [{"n": n, **write.row} for n, write in enumerate(batch) if write.act is act]
+                answers |= await act.perform(self._queries, connection, rows)
+        return [answers.get(n) for n in range(len(batch))]
+
+    async def _lock(self, connection: Connection, batch: Sequence[Write]) -> None:
+        # In one order for all processes, so that none waits for another in a circle.
+        await self._queries.lock_jobs(connection, ids=[write.job_id for write in batch])
+        if deriving := [write.job_id for write in batch if write.act.derives]:
+            await self._queries.lock_media_items_of(connection, ids=deriving)
+
+
+def _settle(answer: asyncio.Future[Any], outcome: Any) -> None:
+    if answer.done():
+        return
+    if isinstance(outcome, Exception):
+        answer.set_exception(outcome)
+    else:
+        answer.set_result(outcome)
+
+
+@asynccontextmanager
+async def open_writer(pool: asyncpg.Pool, queries: Any, link: Link) -> AsyncIterator[Writer]:
+    """Yields a writer that writes while the block runs; at its end, what waits has a moment to be written."""
+    writer = Writer(pool, queries, link)
+    running = asyncio.create_task(writer.run(), name="writer")
+    try:
+        yield writer
+    finally:
+        await writer.close(LAST_WORDS)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
