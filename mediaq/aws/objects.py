@@ -48,6 +48,29 @@ async def head(aws: Aws, bucket: str, key: str) -> ObjectInfo:
     return ObjectInfo(bucket, key, answer["ContentLength"], answer["ETag"])
 
 
+async def read_start(aws: Aws, bucket: str, key: str, most: int) -> tuple[ObjectInfo, bytes]:
+    """Looks at an object and reads its first bytes, `most` at most, in one request.
+
+    Raises:
+        Refused: There is no such object, or it is empty.
+        ProviderError: S3 cannot be asked for now.
+    """
+
+    async def read(answer: dict[str, Any]) -> tuple[ObjectInfo, bytes]:
+        size = int(answer["ContentRange"].rpartition("/")[2])
+        return ObjectInfo(bucket, key, size, answer["ETag"]), await _body(answer)
+
+    try:
+        return await call_and_read(
+            aws, "s3", "get_object", read, Bucket=bucket, Key=key, Range=f"bytes=0-{most - 1}"
+        )
+    except Refused as refusal:
+        # No range of nothing can be had.
+        if refusal.code == "InvalidRange":
+            raise Refused(f"{key} is empty", "EmptyObject") from refusal
+        raise _missing(refusal, bucket, key) from refusal
+
+
 async def read_range(aws: Aws, info: ObjectInfo, start: int, end: int) -> bytes:
     """Reads the bytes from `start` up to, and without, `end`.
 

@@ -6,16 +6,13 @@ polygons, landmarks, the roll of a face) are places in that view and need no tra
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from enum import StrEnum
-from typing import Any
 
 from attrs import frozen
 
 from mediaq.aws import objects
 from mediaq.aws.clients import Aws
 from mediaq.aws.objects import ObjectInfo
-from mediaq.errors import Refused
 from mediaq.pipelines.converter import Converter
 from mediaq.pipelines.headers import Header, read_header
 
@@ -30,6 +27,12 @@ LEAST_SIDE = 80
 
 MOST_SIDE = 10_000
 """Pixels of the longer side. AWS, "Guidelines and quotas", for labels and moderation; others name none."""
+
+EMBEDDED_BYTES = 25_000_000 * 3 // 4 - 1_000
+"""Bytes of an image that Titan Multimodal embeds: a body has 25 MB, and base64 makes four bytes of three."""
+
+EMBEDDED_SIDE = 2048
+"""Pixels of the longer side of such an image. AWS, Bedrock, "Titan Multimodal Embeddings": 2048 x 2048."""
 
 HEAD = 256 * 1024
 """Bytes that are read to know an image: more than cameras put before the size (EXIF, colour profiles)."""
@@ -66,10 +69,8 @@ async def look(aws: Aws, bucket: str, key: str) -> Picture:
         Refused: There is no such object, or it is empty.
         ProviderError: S3 cannot be asked for now.
     """
-    info = await objects.head(aws, bucket, key)
-    if not info.size:
-        raise Refused(f"{key} is empty", "UnreadableMedia")
-    return Picture(info, read_header(await objects.read_range(aws, info, 0, min(HEAD, info.size))))
+    info, start = await objects.read_start(aws, bucket, key, HEAD)
+    return Picture(info, read_header(start))
 
 
 def route(picture: Picture, *, turns: bool, by_reference: bool) -> Route:
@@ -87,41 +88,45 @@ def route(picture: Picture, *, turns: bool, by_reference: bool) -> Route:
     return Route.BYTES if picture.info.size <= BYTES_LIMIT else Route.CONVERSION
 
 
-async def as_rekognition_takes_it(
-    aws: Aws, picture: Picture, *, turns: bool, converted: Callable[[], Awaitable[bytes]]
-) -> dict[str, Any]:
-    """Returns the `Image` of a request to Rekognition.
+async def fetch(aws: Aws, converter: Converter, picture: Picture, way: Route) -> bytes:
+    """Returns the bytes that any operation of Rekognition takes: the object's own, or the JPEG made of it.
 
     Args:
         aws: The clients.
+        converter: Makes the JPEG.
         picture: The image.
-        turns: Whether the operation turns a JPEG as its EXIF says, by its documentation.
-        converted: Makes the JPEG, as `convert` does; a job's operations may share one.
+        way: How it gets to Rekognition, other than by reference.
 
     Raises:
         Refused: The image cannot be used.
         ProviderError: S3 cannot be asked for now.
     """
-    info = picture.info
-    match route(picture, turns=turns, by_reference=aws.settings.read_by_reference):
-        case Route.REFERENCE:
-            return {"S3Object": {"Bucket": info.bucket, "Name": info.key}}
-        case Route.BYTES:
-            return {"Bytes": await objects.read_range(aws, info, 0, info.size)}
-        case Route.CONVERSION:
-            return {"Bytes": await converted()}
-
-
-async def convert(converter: Converter, picture: Picture) -> bytes:
-    """Makes the JPEG of an image that any operation of Rekognition takes.
-
-    Raises:
-        Refused: The image cannot be used.
-        ProviderError: S3 cannot be asked for now.
-    """
+    if way is Route.BYTES:
+        return await objects.read_range(aws, picture.info, 0, picture.info.size)
     return await converter.jpeg(
         picture.info, most_bytes=BYTES_LIMIT, most_side=MOST_SIDE, least_side=LEAST_SIDE
     )
+
+
+async def for_embedding(aws: Aws, converter: Converter, bucket: str, key: str) -> bytes:
+    """Returns the bytes of an image that Titan Multimodal takes: the object's own, or a JPEG made of it.
+
+    Raises:
+        Refused: There is no such object, or the image cannot be used.
+        ProviderError: S3 cannot be asked for now.
+    """
+    picture = await look(aws, bucket, key)
+    if picture.header is not None and _embedded_as_stored(picture.header, picture.info.size):
+        return await objects.read_range(aws, picture.info, 0, picture.info.size)
+    return await converter.jpeg(
+        picture.info, most_bytes=EMBEDDED_BYTES, most_side=EMBEDDED_SIDE, least_side=1
+    )
+
+
+def _embedded_as_stored(header: Header, size: int) -> bool:
+    # Whether Titan turns a JPEG as its EXIF says its documentation does not say.
+    upright_and_plain = header.orientation == 1 and header.plain
+    return upright_and_plain and max(header.width, header.height) <= EMBEDDED_SIDE and size <= EMBEDDED_BYTES
 
 
 def _taken_as_stored(header: Header, *, turns: bool) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from mediaq.errors import Refused
@@ -17,12 +17,12 @@ def _characters(request: Request) -> int:
     return len(request["text"])
 
 
-def _text(work: Work) -> dict[str, Any]:
+async def _text(work: Work) -> dict[str, Any]:
     return {"Text": work.job.request["text"]}
 
 
-def _text_and_language(work: Work) -> dict[str, Any]:
-    return {**_text(work), "LanguageCode": work.job.request.get("languageCode") or _likeliest(work)}
+async def _text_and_language(work: Work) -> dict[str, Any]:
+    return {**await _text(work), "LanguageCode": work.job.request.get("languageCode") or _likeliest(work)}
 
 
 def _likeliest(work: Work) -> str:
@@ -41,7 +41,7 @@ def _reading(
     result: str,
     method: str,
     read: Callable[[Answer], Any],
-    params: Callable[[Work], dict[str, Any]] = _text_and_language,
+    params: Callable[[Work], Awaitable[dict[str, Any]]] = _text_and_language,
     needs: Callable[[Request], tuple[str, ...]] = _language_unless_given,
 ) -> Operation:
     item = "comprehend." + method.replace("_", "-")

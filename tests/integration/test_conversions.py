@@ -1,26 +1,26 @@
 """Images in S3 on their way to Rekognition: what it sees is what a browser shows, whatever the file."""
 
 import asyncio
+import io
 import os
 from collections.abc import AsyncIterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import attrs
-import psutil
 import pytest
 import pytest_asyncio
 from attrs import frozen
+from image_kit import begun, conversions
 from PIL import Image
-from quarters import HEIC, SHOWN, quarters, saved, turned
+from quarters import HEIC, SHOWN, quarters, saved, seen, turned
 
 from mediaq.aws import objects
 from mediaq.aws.calls import call
 from mediaq.aws.clients import Aws, open_aws
 from mediaq.errors import Refused, TryAgain
-from mediaq.pipelines.converter import PROGRAM, Converter
-from mediaq.pipelines.pictures import as_rekognition_takes_it, convert, look
+from mediaq.pipelines.converter import Converter
+from mediaq.pipelines.pictures import Route, fetch, for_embedding, look, route
 from mediaq.settings import Aws as AwsSettings
 from mediaq.settings import Image as ImageSettings
 
@@ -50,11 +50,18 @@ class Studio:
     async def image(self, *, turns: bool = True, key: str = "image") -> dict[str, Any]:
         """What Rekognition is sent."""
         picture = await look(self.aws, self.bucket, key)
-        converted = partial(convert, self.converter(), picture)
-        return await as_rekognition_takes_it(self.aws, picture, turns=turns, converted=converted)
+        way = route(picture, turns=turns, by_reference=self.aws.settings.read_by_reference)
+        if way is Route.REFERENCE:
+            return {"S3Object": {"Bucket": self.bucket, "Name": key}}
+        return {"Bytes": await fetch(self.aws, self.converter(), picture, way)}
 
     async def jpeg(self, key: str = "image", **changes: int) -> bytes:
-        return await convert(self.converter(**changes), await look(self.aws, self.bucket, key))
+        picture = await look(self.aws, self.bucket, key)
+        return await fetch(self.aws, self.converter(**changes), picture, Route.CONVERSION)
+
+    async def embedded(self) -> bytes:
+        """What Titan is sent."""
+        return await for_embedding(self.aws, self.converter(), self.bucket, "image")
 
 
 @pytest_asyncio.fixture
@@ -146,6 +153,31 @@ async def test_what_cannot_be_used_is_refused_in_plain_words(studio: Studio, dat
     assert str(refused.value).startswith(why)
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        saved(quarters(), "WEBP"),
+        turned("JPEG", 6),
+        saved(quarters((4096, 3072)), "PNG"),
+        saved(quarters((2600, 2600)), "PNG", compress_level=0),
+    ],
+    ids=["another kind", "turned", "too many pixels", "too many bytes"],
+)
+async def test_what_titan_does_not_take_is_converted_for_it(studio: Studio, data: bytes) -> None:
+    await studio.put(data)
+    made = await studio.embedded()
+    assert seen(made) == SHOWN
+    with Image.open(io.BytesIO(made)) as jpeg:
+        assert (jpeg.format, max(jpeg.size) <= 2048) == ("JPEG", True)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+async def test_what_titan_takes_is_embedded_as_it_is(studio: Studio, kind: str) -> None:
+    data = saved(quarters((2048, 40)), kind)
+    await studio.put(data)
+    assert await studio.embedded() == data
+
+
 async def test_an_object_that_is_not_there_is_refused(studio: Studio) -> None:
     with pytest.raises(Refused, match="there is no object"):
         await studio.image(key="other")
@@ -161,26 +193,6 @@ async def test_too_many_pixels_are_refused(studio: Studio) -> None:
     await studio.put(saved(quarters(), "WEBP"))
     with pytest.raises(Refused, match="image has 160 x 120 pixels, more than the 1,000 that are opened"):
         await studio.jpeg(most_pixels=1000)
-
-
-def conversions() -> list[psutil.Process]:
-    """The conversions that run."""
-    return [child for child in psutil.Process().children() if PROGRAM in _command(child)]
-
-
-def _command(process: psutil.Process) -> list[str]:
-    try:
-        return list(process.cmdline())
-    except psutil.Error:
-        return []
-
-
-async def begun() -> psutil.Process:
-    """A conversion, once it runs."""
-    async with asyncio.timeout(20):
-        while not (found := conversions()):  # noqa: ASYNC110 - the system has no event for it
-            await asyncio.sleep(0.002)
-    return found[0]
 
 
 @pytest.fixture
@@ -238,7 +250,7 @@ async def test_so_many_are_converted_at_once_as_the_settings_say(studio: Studio,
     await studio.put(saved(Image.new("RGB", (2000, 2000), "teal"), "PNG", compress_level=1))
     converter = studio.converter(conversions=at_once)
     picture = await look(studio.aws, studio.bucket, "image")
-    waiting = [asyncio.create_task(convert(converter, picture)) for _ in range(6)]
+    waiting = [asyncio.create_task(fetch(studio.aws, converter, picture, Route.CONVERSION)) for _ in range(6)]
     most = 0
     while not all(task.done() for task in waiting):
         most = max(most, len(conversions()))
