@@ -8,12 +8,11 @@ from typing import Any, Literal
 
 from attrs import frozen
 
-from mediaq.aws import objects
 from mediaq.aws.limits import OPENAI_EMBEDDINGS, limit_of
 from mediaq.aws.models import invoke_model
 from mediaq.errors import Refused
 from mediaq.model import Certainty, Settled, Vector
-from mediaq.pipelines import cache, openai
+from mediaq.pipelines import cache, openai, pictures
 from mediaq.pipelines.film import find_film, take_thumbnails
 from mediaq.pipelines.metered import paid, patiently, recorded
 from mediaq.pipelines.operation import Operation, Pipeline, Request, Results, Work
@@ -21,8 +20,6 @@ from mediaq.pipelines.price_list import prices_now
 from mediaq.pipelines.requests import ObjectKey, Text, checked_type
 from mediaq.store import operations
 
-# AWS: Titan Multimodal takes a body of 25 MB, and base64 makes four bytes of three.
-IMAGE_BYTES = 25_000_000 * 3 // 4 - 1_000
 # Pixels of the longer side of the frame that stands for a video.
 FRAME_SIDE = 1024
 
@@ -122,7 +119,8 @@ async def _content(work: Work) -> bytes:
 
 
 async def _read_image(work: Work) -> bytes:
-    return await objects.read(work.tools.aws, work.bucket, work.job.request["s3Key"], most=IMAGE_BYTES)
+    tools, key = work.tools, work.job.request["s3Key"]
+    return await pictures.for_embedding(tools.aws, tools.converter, work.bucket, key)
 
 
 def _model(work: Work) -> Model:

@@ -40,13 +40,17 @@ def once(call: Call) -> Perform:
 
     async def perform(work: Work) -> Any:
         charge = prices_now().charge(call.item, call.count(work.job.request))
-        params = call.params(work)
 
-        async def make(run: operations.Run) -> Settled:  # noqa: ARG001 - the shape of Make
-            answer = await call_aws(work.tools.aws, call.service, call.method, **params)
-            return Settled(call.read(answer), charge, request_id=request_id(answer))
+        async def attempt() -> Any:
+            params = await call.params(work)
 
-        return await patiently(work, lambda: paid(work, call.service, limit, charge, make))
+            async def make(run: operations.Run) -> Settled:  # noqa: ARG001 - the shape of Make
+                answer = await call_aws(work.tools.aws, call.service, call.method, **params)
+                return Settled(call.read(answer), charge, request_id=request_id(answer))
+
+            return await paid(work, call.service, limit, charge, make)
+
+        return await patiently(work, attempt)
 
     return perform
 
