@@ -22,6 +22,7 @@ from mediaq.fields import (
     one_of,
     parse_concurrency,
     secret,
+    switch,
     text,
     texts,
     whole,
@@ -134,9 +135,16 @@ class Embedding:
     openai_url: str = text("", "Base URL of OpenAI's API, up to and with /v1; needed for provider openai.")
     openai_key: ts.types.SecretStr = secret("Key of OpenAI's API.")
     dimensions: int = one_of(LENGTHS, 1024, "Length of the vectors: 256, 384, 512, 1024 or 1536.")
-    cache_seconds: int = whole(
-        86400, "Seconds an embedding is kept in Redis for the same content; 0: never.", least=0
+
+
+@frozen
+class Reuse:
+    """Whether a call that was made before is made again."""
+
+    enabled: bool = switch(
+        True, "Whether a user's same question about the same content is answered by the earlier result."
     )
+    seconds: float = number(604_800.0, "Seconds since the earlier answer at most.")
 
 
 @frozen
@@ -289,6 +297,7 @@ class Settings:
     aws: Aws = Aws()
     video: Video = Video()
     embedding: Embedding = Embedding()
+    reuse: Reuse = Reuse()
     worker: Worker = Worker()
     upkeep: Upkeep = Upkeep()
     logs: Logs = Logs()

@@ -1,8 +1,9 @@
-"""Embeddings of texts, images and videos: from the cache, by Titan on Bedrock, or by OpenAI for texts."""
+"""Embeddings of texts, images and videos: by Titan on Bedrock, or by OpenAI for texts."""
 
 from __future__ import annotations
 
 import base64
+import hashlib
 from collections.abc import Awaitable, Callable
 from typing import Any, Literal
 
@@ -11,13 +12,14 @@ from attrs import frozen
 from mediaq.aws import objects
 from mediaq.aws.models import invoke_model
 from mediaq.errors import Refused
-from mediaq.model import Certainty, Settled, Vector
-from mediaq.pipelines import cache, openai
+from mediaq.model import Settled, Vector
+from mediaq.pipelines import openai
 from mediaq.pipelines.film import find_film, take_thumbnails
-from mediaq.pipelines.metered import paid, patiently, recorded
+from mediaq.pipelines.metered import paid, patiently
 from mediaq.pipelines.operation import Operation, Pipeline, Request, Results, Work
 from mediaq.pipelines.price_list import prices_now
 from mediaq.pipelines.requests import ObjectKey, Text, checked_type
+from mediaq.pipelines.reuse import same
 from mediaq.store import operations
 
 # AWS: Titan Multimodal takes a body of 25 MB, and base64 makes four bytes of three.
@@ -63,23 +65,20 @@ class Model:
 
 
 async def generate_embedding(work: Work) -> Any:
-    """Embeds the content: from the cache where the same content was embedded before.
+    """Embeds the content, unless the same content was embedded before.
 
     Raises:
         Refused: The content cannot be read or is too much for the model.
     """
-    content = await _content(work)
-    model = _model(work)
-    key = cache.cache_key(model.name, model.dimensions, content)
-    known = await cache.recall(work.tools.redis, key)
-    if known is not None:
-        return await _reuse(work, model, known)
-    vector: dict[str, Any] = await patiently(work, lambda: _embed(work, model, content))
-    await cache.keep(work.tools.redis, key, vector["embedding"], work.tools.settings.embedding.cache_seconds)
-    return vector
+    content, model = await _content(work), _model(work)
 
+    def copy(earlier: Any) -> Settled:
+        values = earlier["embedding"]
+        return Settled({"source": "cache", "embedding": values}, vector=_vector(work, model, values))
 
-async def _embed(work: Work, model: Model, content: bytes) -> Any:
+    known_by = same(work, model.name, model.dimensions, hashlib.sha256(content).hexdigest(), copy=copy)
+    estimate = prices_now().charge(model.item, model.most(content))
+
     async def make(run: operations.Run) -> Settled:  # noqa: ARG001 - the shape of Make
         made = await model.embed(work, content)
         return Settled(
@@ -89,15 +88,7 @@ async def _embed(work: Work, model: Model, content: bytes) -> Any:
             made.request_id,
         )
 
-    return await paid(work, model.service, prices_now().charge(model.item, model.most(content)), make)
-
-
-async def _reuse(work: Work, model: Model, values: list[float]) -> Any:
-    async def make(run: operations.Run) -> Settled:  # noqa: ARG001 - the shape of Make
-        result = {"source": "cache", "embedding": values}
-        return Settled(result, prices_now().nothing(model.item), _vector(work, model, values))
-
-    return await recorded(work, model.service, None, make, certainty=Certainty.REUSED)
+    return await patiently(work, lambda: paid(work, model.service, estimate, make, same=known_by))
 
 
 def _vector(work: Work, model: Model, values: list[float]) -> Vector:

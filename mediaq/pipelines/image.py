@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from mediaq.pipelines.content import version
 from mediaq.pipelines.metered import once
 from mediaq.pipelines.operation import Answer, Call, Operation, Pipeline, Request, Work
 from mediaq.pipelines.requests import ObjectKey, request_type
@@ -24,9 +25,8 @@ def _look(
     def read(answer: Answer) -> Any:
         return answer[part]
 
-    return Operation(
-        name, result, once(Call("rekognition", method, "rekognition.image", params, _one_image, read))
-    )
+    call = Call("rekognition", method, "rekognition.image", params, _one_image, read, version)
+    return Operation(name, result, once(call))
 
 
 OPERATIONS = (

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from typing import Any, TypeVar
 
+from attrs import evolve, frozen
 from loguru import logger
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_delay
 from tenacity.wait import wait_exponential_jitter
@@ -16,10 +17,13 @@ from mediaq.aws.calls import call as call_aws
 from mediaq.aws.calls import request_id
 from mediaq.errors import NoRoom, ProviderError, TryAgain, Unanswered, Unreachable
 from mediaq.model import Certainty, Charge, Settled, TaskStatus
+from mediaq.pipelines.flights import Flight
 from mediaq.pipelines.inflight import Passage
 from mediaq.pipelines.operation import Call, Perform, Work
 from mediaq.pipelines.price_list import prices_now
+from mediaq.pipelines.reuse import Same, same
 from mediaq.store import operations
+from mediaq.store.operations import Earlier, UnderWay
 
 T = TypeVar("T")
 Make = Callable[[operations.Run], Coroutine[Any, Any, Settled]]
@@ -29,6 +33,15 @@ Make = Callable[[operations.Run], Coroutine[Any, Any, Settled]]
 FRESH = 5.0
 # Seconds from which on a wait is worth giving the job's slot to another.
 PARKED_FROM = 1.0
+# Seconds between two looks at a call of another process, at first and at most.
+FIRST_LOOK, LONGEST_LOOK = 0.05, 1.0
+
+
+@frozen
+class Answered:
+    """What a call came to that was made here."""
+
+    result: Any
 
 
 def once(call: Call) -> Perform:
@@ -37,17 +50,19 @@ def once(call: Call) -> Perform:
     async def perform(work: Work) -> Any:
         charge = prices_now().charge(call.item, call.count(work.job.request))
         params = call.params(work)
+        content = await call.content(work) if call.content and work.tools.settings.reuse.enabled else None
+        known_by = same(work, call.method, params, content)
 
         async def make(run: operations.Run) -> Settled:  # noqa: ARG001 - the shape of Make
             answer = await call_aws(work.tools.aws, call.service, call.method, **params)
             return Settled(call.read(answer), charge, request_id=request_id(answer))
 
-        return await patiently(work, lambda: paid(work, call.service, charge, make))
+        return await patiently(work, lambda: paid(work, call.service, charge, make, same=known_by))
 
     return perform
 
 
-async def paid(work: Work, service: str, estimate: Charge, make: Make) -> Any:
+async def paid(work: Work, service: str, estimate: Charge, make: Make, *, same: Same | None = None) -> Any:
     """Makes a call that is billed each time it is made, and returns its result.
 
     Once begun it is seen through to its record, even where the job is cut short.
@@ -57,37 +72,97 @@ async def paid(work: Work, service: str, estimate: Charge, make: Make) -> Any:
         service: Whom the call goes to.
         estimate: What it may cost at most.
         make: Makes the call, within `aws.call_timeout` seconds.
+        same: Where the same call was answered before, or is under way in any process, it is not made again.
 
     Raises:
         FenceLost: Another worker has started the job since; the call is not made.
         ProviderError: The call failed, which is on record.
     """
+    if same is None:
+        return (await _pay(work, service, estimate, make, None)).result
+    while (flight := work.tools.flights.find(same.fingerprint)) is not None:
+        await _until_over(work, flight)
+        if flight.error is not None:
+            raise type(flight.error)(str(flight.error), flight.error.code) from flight.error
+        if flight.landed:
+            return await copied(work, service, estimate.item, same, flight.result)
+    with work.tools.flights.flying(same.fingerprint) as flight:
+        known = await _pay(work, service, estimate, make, same)
+        flight.land(known.result)
+    if isinstance(known, Earlier):
+        return await copied(work, service, estimate.item, same, known.result)
+    return known.result
 
-    async def see(passage: Passage) -> Any:
-        run = await _begin_freshly(work, service, estimate)
+
+async def copied(work: Work, service: str, item: str, same: Same, result: Any) -> Any:
+    """Records an earlier result as this operation's own, for nothing."""
+
+    async def make(run: operations.Run) -> Settled:  # noqa: ARG001 - the shape of Make
+        return evolve(same.copy(result), charge=prices_now().nothing(item))
+
+    copy = await recorded(work, service, None, make, certainty=Certainty.REUSED)
+    work.report(TaskStatus.COMPLETED, "reused")
+    return copy
+
+
+async def _until_over(work: Work, flight: Flight) -> None:
+    try:
+        await asyncio.wait_for(flight.over.wait(), PARKED_FROM)
+    except TimeoutError:
+        work.report(TaskStatus.PROCESSING, "waits for the same call of another job")
+        async with work.clock.parked():
+            await flight.over.wait()
+
+
+async def _pay(
+    work: Work, service: str, estimate: Charge, make: Make, same: Same | None
+) -> Answered | Earlier:
+    async def see(passage: Passage) -> Answered | Earlier | UnderWay:
+        begun = await _begin_freshly(work, service, estimate, same)
+        if not isinstance(begun, operations.Run):
+            return begun
         if passage.cut:
-            await _unmake(work, run)
-            return None
-        return await _make(work, run, make)
+            await _unmake(work, begun)
+            return Answered(None)
+        return Answered(await _make(work, begun, make))
 
-    return await work.tools.inflight.see_through(see)
+    wait = FIRST_LOOK
+    while isinstance(known := await work.tools.inflight.see_through(see), UnderWay):
+        await pause(work, min(wait, known.seconds))
+        wait = min(2 * wait, LONGEST_LOOK)
+    return known
 
 
-async def _begin_freshly(work: Work, service: str, estimate: Charge) -> operations.Run:
+async def _begin_freshly(
+    work: Work, service: str, estimate: Charge, same: Same | None
+) -> operations.Run | Earlier | UnderWay:
     # A process that was paused after it began must not call, others may have by now: it begins again, fenced.
     while True:
         asked = time.monotonic()
-        run = await operations.begin(
-            work.tools.store,
-            work.job,
-            service,
-            work.operation,
-            estimate=estimate,
-            seconds=work.tools.settings.aws.call_timeout + FRESH,
+        begun = await _begin(work, service, estimate, same)
+        if not isinstance(begun, operations.Run) or time.monotonic() - asked < FRESH:
+            return begun
+        await _unmake(work, begun)
+
+
+async def _begin(
+    work: Work, service: str, estimate: Charge, same: Same | None
+) -> operations.Run | Earlier | UnderWay:
+    store, seconds = work.tools.store, work.tools.settings.aws.call_timeout + FRESH
+    if same is None:
+        return await operations.begin(
+            store, work.job, service, work.operation, estimate=estimate, seconds=seconds
         )
-        if time.monotonic() - asked < FRESH:
-            return run
-        await _unmake(work, run)
+    return await operations.begin_unless_known(
+        store,
+        work.job,
+        service,
+        work.operation,
+        estimate=estimate,
+        seconds=seconds,
+        fingerprint=same.fingerprint,
+        age=work.tools.settings.reuse.seconds,
+    )
 
 
 async def _unmake(work: Work, run: operations.Run) -> None:
@@ -102,6 +177,7 @@ async def recorded(
     make: Make,
     *,
     token: str | None = None,
+    fingerprint: str | None = None,
     certainty: Certainty = Certainty.BILLED,
 ) -> Any:
     """Does what may be repeated without being billed twice, and returns its result.
@@ -112,6 +188,7 @@ async def recorded(
         estimate: What they may cost at most; None where they cost nothing.
         make: Makes them.
         token: The name by which the provider knows a repeated call.
+        fingerprint: By which the result is found when the same is asked again.
         certainty: How sure the cost row is in the end.
 
     Raises:
@@ -119,7 +196,13 @@ async def recorded(
         ProviderError: A call failed, which is on record.
     """
     run = await operations.begin(
-        work.tools.store, work.job, service, work.operation, estimate=estimate, token=token
+        work.tools.store,
+        work.job,
+        service,
+        work.operation,
+        estimate=estimate,
+        token=token,
+        fingerprint=fingerprint,
     )
     return await _make(work, run, make, certainty)
 

@@ -7,12 +7,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import httpx
-from attrs import frozen
+from attrs import field, frozen
 from redis.asyncio import Redis
 
 from mediaq.aws.clients import Aws
 from mediaq.model import Job, TaskStatus
 from mediaq.pipelines.clock import Clock
+from mediaq.pipelines.flights import Flights
 from mediaq.pipelines.holds import Holds
 from mediaq.pipelines.inflight import Inflight
 from mediaq.settings import Settings
@@ -35,6 +36,7 @@ class Tools:
         http: A client for providers other than AWS.
         inflight: Sees through what must not be cut short.
         holds: Queues that no job should be claimed of for now.
+        flights: Calls under way here that other jobs want, too.
     """
 
     settings: Settings
@@ -44,6 +46,7 @@ class Tools:
     http: httpx.AsyncClient
     inflight: Inflight
     holds: Holds
+    flights: Flights = field(factory=Flights)
 
 
 @frozen
@@ -95,6 +98,7 @@ class Call:
         params: The call's parameters.
         count: What is billed at most, as the price line counts it; known before the call.
         read: The result in the answer.
+        content: What the parameters only point to, by a name that changes when it does.
     """
 
     service: str
@@ -103,6 +107,7 @@ class Call:
     params: Callable[[Work], dict[str, Any]]
     count: Callable[[Request], int]
     read: Callable[[Answer], Any]
+    content: Callable[[Work], Awaitable[str]] | None = None
 
 
 @frozen

@@ -43,6 +43,24 @@ class Outcome:
     error: str | None
 
 
+@frozen
+class Earlier:
+    """What the same call has come to before, for the same user."""
+
+    result: Any
+
+
+@frozen
+class UnderWay:
+    """The same call is under way for another job.
+
+    Args:
+        seconds: How long its answer may take at most.
+    """
+
+    seconds: float
+
+
 async def begin(
     store: Store,
     job: Job,
@@ -52,6 +70,7 @@ async def begin(
     estimate: Charge | None,
     token: str | None = None,
     seconds: float | None = None,
+    fingerprint: str | None = None,
 ) -> Run:
     """Puts a call on record before it is made.
 
@@ -64,25 +83,60 @@ async def begin(
             the call costs nothing.
         token: The name by which the provider knows a repeated call; calls of one token share one record.
         seconds: How long its answer may take; until then nobody repeats it. None where it may be repeated.
+        fingerprint: By which the same call is told later.
 
     Raises:
         FenceLost: Another worker has started the job since: the call must not be made.
     """
-    key = uuid.uuid4().hex
-    row = {
-        "key": key,
-        "job_id": job.id,
-        "fence": job.fence,
-        "service": service,
-        "operation": operation,
-        "token": token,
-        "seconds": seconds,
-        **_priced(estimate),
-    }
-    begun = await store.writer.write(BEGIN, job.id, row, key=token or key)
-    if begun is None:
-        raise FenceLost(f"job {job.id} is another worker's now")
-    return Run(begun["id"], job, service, operation, begun["adopted"])
+    row = _beginning(job, service, operation, estimate)
+    row |= {"token": token, "seconds": seconds, "fingerprint": fingerprint}
+    begun = await store.writer.write(BEGIN, job.id, row, key=token or row["key"])
+    return _as_run(begun, job, service, operation)
+
+
+async def begin_unless_known(
+    store: Store,
+    job: Job,
+    service: str,
+    operation: str,
+    *,
+    estimate: Charge,
+    seconds: float,
+    fingerprint: str,
+    age: float,
+) -> Run | Earlier | UnderWay:
+    """Puts a call on record before it is made, unless the same call was answered or is under way.
+
+    Of callers in any process that ask at once, one begins the call.
+
+    Args:
+        store: The store.
+        job: The job, with the fence of this worker's start.
+        service: Whom the call goes to.
+        operation: The operation it is part of.
+        estimate: What it may cost at most.
+        seconds: How long its answer may take.
+        fingerprint: By which the same call is told.
+        age: Seconds since an answer within which it is as good as a new one.
+
+    Raises:
+        FenceLost: Another worker has started the job since: the call must not be made.
+    """
+    row = _beginning(job, service, operation, estimate)
+    row |= {"seconds": seconds, "fingerprint": fingerprint, "age": age}
+    begun = await store.writer.write(BEGIN_UNLESS_KNOWN, job.id, row, name=fingerprint)
+    if isinstance(begun, Earlier | UnderWay):
+        return begun
+    return _as_run(begun, job, service, operation)
+
+
+async def earlier(store: Store, fingerprint: str, age: float) -> Earlier | None:
+    """Returns what the same call has come to within the last `age` seconds, if anything."""
+    row = {"n": 0, "fingerprint": fingerprint, "age": age}
+    async for found in store.queries.earlier_runs(store.pool, rows=[row]):
+        known = _as_known(found)
+        return known if isinstance(known, Earlier) else None
+    return None
 
 
 async def settle(store: Store, run: Run, settled: Settled, certainty: Certainty = Certainty.BILLED) -> bool:
@@ -157,6 +211,27 @@ async def cost_summary(store: Store, user_id: str | None) -> list[Row]:
     return [dict(row) async for row in store.queries.cost_summary(store.pool, user_id=user_id)]
 
 
+def _beginning(job: Job, service: str, operation: str, estimate: Charge | None) -> Row:
+    return {
+        "key": uuid.uuid4().hex,
+        "job_id": job.id,
+        "fence": job.fence,
+        "service": service,
+        "operation": operation,
+        **_priced(estimate),
+    }
+
+
+def _as_run(begun: Mapping[str, Any] | None, job: Job, service: str, operation: str) -> Run:
+    if begun is None:
+        raise FenceLost(f"job {job.id} is another worker's now")
+    return Run(begun["id"], job, service, operation, begun["adopted"])
+
+
+def _as_known(row: Mapping[str, Any]) -> Earlier | UnderWay:
+    return UnderWay(row["seconds"]) if row["state"] == "started" else Earlier(row["result"])
+
+
 def _priced(charge: Charge | None) -> Row:
     if charge is None:
         return dict.fromkeys(("item", "units", "unit", "unit_price", "price_version", "amount"))
@@ -172,6 +247,12 @@ def _priced(charge: Charge | None) -> Row:
 
 async def _begin(queries: Any, connection: Connection, rows: list[Row]) -> Mapping[int, Any]:
     return {row["n"]: row async for row in queries.begin_runs(connection, rows=rows)}
+
+
+async def _begin_unless_known(queries: Any, connection: Connection, rows: list[Row]) -> Mapping[int, Any]:
+    known = {row["n"]: _as_known(row) async for row in queries.earlier_runs(connection, rows=rows)}
+    fresh = [row for row in rows if row["n"] not in known]
+    return {**known, **(await _begin(queries, connection, fresh) if fresh else {})}
 
 
 async def _settle(queries: Any, connection: Connection, rows: list[Row]) -> Mapping[int, Any]:
@@ -234,6 +315,7 @@ def _vector(row: Row) -> Row:
 
 
 BEGIN = Act(_begin)
+BEGIN_UNLESS_KNOWN = Act(_begin_unless_known)
 SETTLE = Act(_settle)
 FAIL = marking("fail_runs")
 NAME = marking("name_provider_jobs")

@@ -7,13 +7,14 @@
 with given as (
     select * from json_to_recordset(:rows) as given (
         n int, key text, job_id text, fence bigint, operation text, token text, seconds float8, service text,
-        item text, units numeric, unit text, unit_price numeric, price_version text, amount numeric)
+        item text, units numeric, unit text, unit_price numeric, price_version text, amount numeric,
+        fingerprint text)
 ), mine as (
     select given.*, jobs.attempts, jobs.user_id, jobs.cost_center, jobs.media_item_id
     from given join jobs on jobs.id = given.job_id and jobs.fence = given.fence and jobs.status = 'active'
 ), run as (
-    insert into operation_runs (job_id, operation, attempt, fence, token, key, deadline)
-    select job_id, operation, attempts, fence, token, key, now() + make_interval(secs => seconds)
+    insert into operation_runs (job_id, operation, attempt, fence, token, key, deadline, fingerprint)
+    select job_id, operation, attempts, fence, token, key, now() + make_interval(secs => seconds), fingerprint
     from mine where not exists (select 1 from operation_runs written where written.key = mine.key)
     order by n
     on conflict (token) do update
@@ -32,6 +33,26 @@ with given as (
 select n, run.id, run.adopted from run join mine using (key)
 union all
 select n, written.id, written.token is not null from mine join operation_runs written using (key);
+
+-- name: lock_names!
+-- Guarantees: of transactions that name the same, in whatever process, one at a time goes on; and in no circle.
+select pg_advisory_xact_lock(name)
+from (select distinct hashtextextended(name, 0) as name from unnest(:names::text[]) as name order by 1) as ordered;
+
+-- name: earlier_runs
+-- Guarantees: of each call that is not on record itself, finds what makes it needless or too early: what the same
+-- call has come to within the last `age` seconds; else that it is under way, and for how long at most.
+select n, earlier.*
+from json_to_recordset(:rows) as given (n int, key text, fingerprint text, age float8)
+cross join lateral (
+    select state, result, extract(epoch from deadline - now())::float8 as seconds
+    from operation_runs
+    where operation_runs.fingerprint = given.fingerprint
+      and (state = 'succeeded' and finished_at > now() - make_interval(secs => age)
+           or state = 'started' and deadline > now())
+    order by state = 'started', id desc
+    limit 1) as earlier
+where not exists (select 1 from operation_runs written where written.key = given.key);
 
 -- name: settle_runs
 -- Guarantees: one result an operation: an answer that comes second is kept on its own run as late.
