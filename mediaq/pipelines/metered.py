@@ -62,7 +62,9 @@ def once(call: Call) -> Perform:
     return perform
 
 
-async def paid(work: Work, service: str, estimate: Charge, make: Make, *, same: Same | None = None) -> Any:
+async def paid(
+    work: Work, service: str, estimate: Charge, make: Make, *, part: str = "", same: Same | None = None
+) -> Any:
     """Makes a call that is billed each time it is made, and returns its result.
 
     Once begun it is seen through to its record, even where the job is cut short.
@@ -72,6 +74,7 @@ async def paid(work: Work, service: str, estimate: Charge, make: Make, *, same: 
         service: Whom the call goes to.
         estimate: What it may cost at most.
         make: Makes the call, within `aws.call_timeout` seconds.
+        part: The part of the operation that it is about (see `parts`); empty: the whole.
         same: Where the same call was answered before, or is under way in any process, it is not made again.
 
     Raises:
@@ -79,29 +82,30 @@ async def paid(work: Work, service: str, estimate: Charge, make: Make, *, same: 
         ProviderError: The call failed, which is on record.
     """
     if same is None:
-        return (await _pay(work, service, estimate, make, None)).result
+        return (await _pay(work, service, estimate, make, part, None)).result
     while (flight := work.tools.flights.find(same.fingerprint)) is not None:
         await _until_over(work, flight)
         if flight.error is not None:
             raise type(flight.error)(str(flight.error), flight.error.code) from flight.error
         if flight.landed:
-            return await copied(work, service, estimate.item, same, flight.result)
+            return await copied(work, service, estimate.item, same, flight.result, part=part)
     with work.tools.flights.flying(same.fingerprint) as flight:
-        known = await _pay(work, service, estimate, make, same)
+        known = await _pay(work, service, estimate, make, part, same)
         flight.land(known.result)
     if isinstance(known, Earlier):
-        return await copied(work, service, estimate.item, same, known.result)
+        return await copied(work, service, estimate.item, same, known.result, part=part)
     return known.result
 
 
-async def copied(work: Work, service: str, item: str, same: Same, result: Any) -> Any:
-    """Records an earlier result as this operation's own, for nothing."""
+async def copied(work: Work, service: str, item: str, same: Same, result: Any, *, part: str = "") -> Any:
+    """Records an earlier result as this operation's own, or its part's, for nothing."""
 
     async def make(run: operations.Run) -> Settled:  # noqa: ARG001 - the shape of Make
         return evolve(same.copy(result), charge=prices_now().nothing(item))
 
-    copy = await recorded(work, service, None, make, certainty=Certainty.REUSED)
-    work.report(TaskStatus.COMPLETED, "reused")
+    copy = await recorded(work, service, None, make, part=part, certainty=Certainty.REUSED)
+    if not part:
+        work.report(TaskStatus.COMPLETED, "reused")
     return copy
 
 
@@ -115,10 +119,10 @@ async def _until_over(work: Work, flight: Flight) -> None:
 
 
 async def _pay(
-    work: Work, service: str, estimate: Charge, make: Make, same: Same | None
+    work: Work, service: str, estimate: Charge, make: Make, part: str, same: Same | None
 ) -> Answered | Earlier:
     async def see(passage: Passage) -> Answered | Earlier | UnderWay:
-        begun = await _begin_freshly(work, service, estimate, same)
+        begun = await _begin_freshly(work, service, estimate, part, same)
         if not isinstance(begun, operations.Run):
             return begun
         if passage.cut:
@@ -134,24 +138,24 @@ async def _pay(
 
 
 async def _begin_freshly(
-    work: Work, service: str, estimate: Charge, same: Same | None
+    work: Work, service: str, estimate: Charge, part: str, same: Same | None
 ) -> operations.Run | Earlier | UnderWay:
     # A process that was paused after it began must not call, others may have by now: it begins again, fenced.
     while True:
         asked = time.monotonic()
-        begun = await _begin(work, service, estimate, same)
+        begun = await _begin(work, service, estimate, part, same)
         if not isinstance(begun, operations.Run) or time.monotonic() - asked < FRESH:
             return begun
         await _unmake(work, begun)
 
 
 async def _begin(
-    work: Work, service: str, estimate: Charge, same: Same | None
+    work: Work, service: str, estimate: Charge, part: str, same: Same | None
 ) -> operations.Run | Earlier | UnderWay:
     store, seconds = work.tools.store, work.tools.settings.aws.call_timeout + FRESH
     if same is None:
         return await operations.begin(
-            store, work.job, service, work.operation, estimate=estimate, seconds=seconds
+            store, work.job, service, work.operation, estimate=estimate, seconds=seconds, part=part
         )
     return await operations.begin_unless_known(
         store,
@@ -160,6 +164,7 @@ async def _begin(
         work.operation,
         estimate=estimate,
         seconds=seconds,
+        part=part,
         fingerprint=same.fingerprint,
         age=work.tools.settings.reuse.seconds,
     )
@@ -177,6 +182,7 @@ async def recorded(
     make: Make,
     *,
     token: str | None = None,
+    part: str = "",
     fingerprint: str | None = None,
     certainty: Certainty = Certainty.BILLED,
 ) -> Any:
@@ -188,6 +194,7 @@ async def recorded(
         estimate: What they may cost at most; None where they cost nothing.
         make: Makes them.
         token: The name by which the provider knows a repeated call.
+        part: The part of the operation that they are about; empty: the whole.
         fingerprint: By which the result is found when the same is asked again.
         certainty: How sure the cost row is in the end.
 
@@ -202,6 +209,7 @@ async def recorded(
         work.operation,
         estimate=estimate,
         token=token,
+        part=part,
         fingerprint=fingerprint,
     )
     return await _make(work, run, make, certainty)

@@ -14,6 +14,8 @@ from attrs import frozen
 
 from mediaq.model import Settled
 from mediaq.pipelines.operation import Work
+from mediaq.store import operations
+from mediaq.store.operations import Earlier
 
 
 @frozen
@@ -42,3 +44,9 @@ def same(work: Work, *question: Any, copy: Callable[[Any], Settled] = Settled) -
         return None
     asked = msgspec.json.encode([work.job.user_id, work.operation, *question], order="deterministic")
     return Same(hashlib.sha256(asked).hexdigest(), copy)
+
+
+async def find_earlier(work: Work, known_by: Same) -> Earlier | None:
+    """Returns what the same has come to within the time that the settings give, if anything."""
+    store, age = work.tools.store, work.tools.settings.reuse.seconds
+    return await store.link.outlast(lambda: operations.earlier(store, known_by.fingerprint, age))

@@ -14,6 +14,9 @@ from mediaq.store.borrowed import Connection
 from mediaq.store.pool import Store, storable
 from mediaq.store.writer import Act, Row, marking
 
+# States of a run whose answer is the one that counts.
+COUNTING = ("succeeded", "part_succeeded")
+
 
 @frozen
 class Run:
@@ -25,6 +28,7 @@ class Run:
         service: Whom it goes to.
         operation: The operation it is part of.
         adopted: Whether an earlier call with the same token is on record, which may be running there.
+        part: The part of the operation that it is about; empty: the whole.
     """
 
     id: int
@@ -32,6 +36,7 @@ class Run:
     service: str
     operation: str
     adopted: bool = False
+    part: str = ""
 
 
 @frozen
@@ -70,6 +75,7 @@ async def begin(
     estimate: Charge | None,
     token: str | None = None,
     seconds: float | None = None,
+    part: str = "",
     fingerprint: str | None = None,
 ) -> Run:
     """Puts a call on record before it is made.
@@ -83,15 +89,16 @@ async def begin(
             the call costs nothing.
         token: The name by which the provider knows a repeated call; calls of one token share one record.
         seconds: How long its answer may take; until then nobody repeats it. None where it may be repeated.
+        part: The part of the operation that it is about; empty: the whole.
         fingerprint: By which the same call is told later.
 
     Raises:
         FenceLost: Another worker has started the job since: the call must not be made.
     """
-    row = _beginning(job, service, operation, estimate)
+    row = _beginning(job, service, operation, part, estimate)
     row |= {"token": token, "seconds": seconds, "fingerprint": fingerprint}
     begun = await store.writer.write(BEGIN, job.id, row, key=token or row["key"])
-    return _as_run(begun, job, service, operation)
+    return _as_run(begun, job, service, operation, part)
 
 
 async def begin_unless_known(
@@ -102,6 +109,7 @@ async def begin_unless_known(
     *,
     estimate: Charge,
     seconds: float,
+    part: str = "",
     fingerprint: str,
     age: float,
 ) -> Run | Earlier | UnderWay:
@@ -116,18 +124,19 @@ async def begin_unless_known(
         operation: The operation it is part of.
         estimate: What it may cost at most.
         seconds: How long its answer may take.
+        part: The part of the operation that it is about; empty: the whole.
         fingerprint: By which the same call is told.
         age: Seconds since an answer within which it is as good as a new one.
 
     Raises:
         FenceLost: Another worker has started the job since: the call must not be made.
     """
-    row = _beginning(job, service, operation, estimate)
+    row = _beginning(job, service, operation, part, estimate)
     row |= {"seconds": seconds, "fingerprint": fingerprint, "age": age}
     begun = await store.writer.write(BEGIN_UNLESS_KNOWN, job.id, row, name=fingerprint)
     if isinstance(begun, Earlier | UnderWay):
         return begun
-    return _as_run(begun, job, service, operation)
+    return _as_run(begun, job, service, operation, part)
 
 
 async def earlier(store: Store, fingerprint: str, age: float) -> Earlier | None:
@@ -143,12 +152,13 @@ async def settle(store: Store, run: Run, settled: Settled, certainty: Certainty 
     """Records an answer: the result, its cost and its vector stand together, or none of them.
 
     Returns:
-        Whether this is the operation's result; False for an answer that came after another's.
+        Whether this is the result of the operation, or of its part; False for an answer that came after
+        another's.
     """
     row = {"run": run, "settled": settled, "certainty": certainty}
-    # Of two answers to one operation, the second has to see the first.
-    state = await store.writer.write(SETTLE, run.job.id, row, key=(run.job.id, run.operation))
-    return bool(state == "succeeded")
+    # Of two answers to one question, the second has to see the first.
+    state = await store.writer.write(SETTLE, run.job.id, row, key=(run.job.id, run.operation, run.part))
+    return state in COUNTING
 
 
 async def fail(store: Store, run: Run, error: ProviderError) -> None:
@@ -201,6 +211,12 @@ async def outcomes(store: Store, job: Job) -> dict[str, Outcome]:
     return {row["operation"]: Outcome(row["operation"], row["result"], row["error"]) async for row in rows}
 
 
+async def parts(store: Store, job: Job, operation: str) -> dict[str, Any]:
+    """Returns the results on record of an operation's parts, by part."""
+    rows = store.queries.known_parts(store.pool, job_id=job.id, operation=operation)
+    return {row["part"]: row["result"] async for row in rows}
+
+
 async def costs(store: Store, job_id: str) -> list[Row]:
     """Returns a job's cost rows in the order of its calls."""
     return [dict(row) async for row in store.queries.job_costs(store.pool, job_id=job_id)]
@@ -211,21 +227,22 @@ async def cost_summary(store: Store, user_id: str | None) -> list[Row]:
     return [dict(row) async for row in store.queries.cost_summary(store.pool, user_id=user_id)]
 
 
-def _beginning(job: Job, service: str, operation: str, estimate: Charge | None) -> Row:
+def _beginning(job: Job, service: str, operation: str, part: str, estimate: Charge | None) -> Row:
     return {
         "key": uuid.uuid4().hex,
         "job_id": job.id,
         "fence": job.fence,
         "service": service,
         "operation": operation,
+        "part": part,
         **_priced(estimate),
     }
 
 
-def _as_run(begun: Mapping[str, Any] | None, job: Job, service: str, operation: str) -> Run:
+def _as_run(begun: Mapping[str, Any] | None, job: Job, service: str, operation: str, part: str) -> Run:
     if begun is None:
         raise FenceLost(f"job {job.id} is another worker's now")
-    return Run(begun["id"], job, service, operation, begun["adopted"])
+    return Run(begun["id"], job, service, operation, begun["adopted"], part)
 
 
 def _as_known(row: Mapping[str, Any]) -> Earlier | UnderWay:

@@ -6,15 +6,15 @@
 -- the newest owner of the job: returns no row to any other. A call with a token keeps its one row.
 with given as (
     select * from json_to_recordset(:rows) as given (
-        n int, key text, job_id text, fence bigint, operation text, token text, seconds float8, service text,
-        item text, units numeric, unit text, unit_price numeric, price_version text, amount numeric,
+        n int, key text, job_id text, fence bigint, operation text, part text, token text, seconds float8,
+        service text, item text, units numeric, unit text, unit_price numeric, price_version text, amount numeric,
         fingerprint text)
 ), mine as (
     select given.*, jobs.attempts, jobs.user_id, jobs.cost_center, jobs.media_item_id
     from given join jobs on jobs.id = given.job_id and jobs.fence = given.fence and jobs.status = 'active'
 ), run as (
-    insert into operation_runs (job_id, operation, attempt, fence, token, key, deadline, fingerprint)
-    select job_id, operation, attempts, fence, token, key, now() + make_interval(secs => seconds), fingerprint
+    insert into operation_runs (job_id, operation, part, attempt, fence, token, key, deadline, fingerprint)
+    select job_id, operation, part, attempts, fence, token, key, now() + make_interval(secs => seconds), fingerprint
     from mine where not exists (select 1 from operation_runs written where written.key = mine.key)
     order by n
     on conflict (token) do update
@@ -48,20 +48,24 @@ cross join lateral (
     select state, result, extract(epoch from deadline - now())::float8 as seconds
     from operation_runs
     where operation_runs.fingerprint = given.fingerprint
-      and (state = 'succeeded' and finished_at > now() - make_interval(secs => age)
+      and (state in ('succeeded', 'part_succeeded') and finished_at > now() - make_interval(secs => age)
            or state = 'started' and deadline > now())
     order by state = 'started', id desc
     limit 1) as earlier
 where not exists (select 1 from operation_runs written where written.key = given.key);
 
 -- name: settle_runs
--- Guarantees: one result an operation: an answer that comes second is kept on its own run as late.
+-- Guarantees: one result an operation, and one a part of it: an answer that comes second is kept on its own run as
+-- late.
 update operation_runs
 set state = case when exists (select 1 from operation_runs other
                               where other.job_id = operation_runs.job_id
                                 and other.operation = operation_runs.operation
-                                and other.state = 'succeeded' and other.id <> operation_runs.id)
-                 then 'late' else 'succeeded' end,
+                                and other.part = operation_runs.part
+                                and other.state in ('succeeded', 'part_succeeded')
+                                and other.id <> operation_runs.id)
+                 then 'late'
+                 when part = '' then 'succeeded' else 'part_succeeded' end,
     result = given.result,
     finished_at = now()
 from json_to_recordset(:rows) as given (n int, run_id bigint, result json)
@@ -132,7 +136,7 @@ with run as (
         token = case when given.state = 'failed' and provider_id is null then null else token end
     from json_to_recordset(:rows) as given (
         n int, run_id bigint, fence bigint, state text, error text, over boolean, adopted boolean)
-    where id = run_id and operation_runs.fence = given.fence and operation_runs.state not in ('succeeded', 'late')
+    where id = run_id and operation_runs.fence = given.fence and operation_runs.state not in ('succeeded', 'part_succeeded', 'late')
     returning n, id, operation_runs.state, provider_id, given.over, given.adopted
 ), gone as (
     delete from cost_entries
@@ -148,10 +152,16 @@ select extract(epoch from max(deadline) - now())::float8 from operation_runs
 where job_id = :job_id and operation = :operation and fence < :fence and state = 'started' and token is null;
 
 -- name: known_outcomes
--- Guarantees: what is on record for good: a result, or else that the provider will never accept the call.
+-- Guarantees: what is on record for good: the result of the whole, or else that the provider will never accept a
+-- call that it takes.
 select distinct on (operation) operation, result, error from operation_runs
 where job_id = :job_id and state in ('succeeded', 'refused')
 order by operation, state <> 'succeeded', id;
+
+-- name: known_parts
+-- Guarantees: of each part of an operation that was answered, the one answer that counts.
+select part, result from operation_runs
+where job_id = :job_id and operation = :operation and state = 'part_succeeded';
 
 -- name: count_failed_provider_jobs$
 -- Guarantees: counts what the provider itself reported as failed, and no call that may still be running there.
