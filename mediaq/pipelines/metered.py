@@ -81,7 +81,7 @@ async def paid(
         FenceLost: Another worker has started the job since; the call is not made.
         ProviderError: The call failed, which is on record.
     """
-    if same is None:
+    if same is None or not work.tools.settings.reuse.enabled:
         return (await _pay(work, service, estimate, make, part, None)).result
     while (flight := work.tools.flights.find(same.fingerprint)) is not None:
         await _until_over(work, flight)

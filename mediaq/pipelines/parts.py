@@ -84,7 +84,7 @@ async def paid_in_parts(
         [part] = parts
         make_whole = partial(_make_alone, part, join)
         return await patiently(work, lambda: paid(work, service, part.estimate, make_whole, same=known_by))
-    if known_by is not None and (known := await find_earlier(work, known_by)) is not None:
+    if known := await find_earlier(work, known_by):
         return await copied(work, service, parts[0].estimate.item, known_by, known.result)
     answers = await _answers(work, service, parts, noun)
 
@@ -92,7 +92,7 @@ async def paid_in_parts(
         whole = await asyncio.to_thread(join, [answers[part.key] for part in parts])
         return attrs.evolve(whole, charge=None)
 
-    return await recorded(work, service, None, make, fingerprint=known_by.fingerprint if known_by else None)
+    return await recorded(work, service, None, make, fingerprint=known_by.fingerprint)
 
 
 async def _make_alone(part: Part, join: Join, run: operations.Run) -> Settled:

@@ -31,8 +31,8 @@ class Same:
     copy: Callable[[Any], Settled] = Settled
 
 
-def same(work: Work, *question: Any, copy: Callable[[Any], Settled] = Settled) -> Same | None:
-    """Says what makes a call the same as an earlier one; None where the settings want no reuse.
+def same(work: Work, *question: Any, copy: Callable[[Any], Settled] = Settled) -> Same:
+    """Says what makes a call the same as an earlier one.
 
     Args:
         work: The operation.
@@ -40,13 +40,13 @@ def same(work: Work, *question: Any, copy: Callable[[Any], Settled] = Settled) -
             name of it that changes when it does.
         copy: Makes a result of the earlier one.
     """
-    if not work.tools.settings.reuse.enabled:
-        return None
     asked = msgspec.json.encode([work.job.user_id, work.operation, *question], order="deterministic")
     return Same(hashlib.sha256(asked).hexdigest(), copy)
 
 
 async def find_earlier(work: Work, known_by: Same) -> Earlier | None:
-    """Returns what the same has come to within the time that the settings give, if anything."""
-    store, age = work.tools.store, work.tools.settings.reuse.seconds
-    return await store.link.outlast(lambda: operations.earlier(store, known_by.fingerprint, age))
+    """Returns what the same has come to within the time that the settings give it; None: nothing."""
+    store, reuse = work.tools.store, work.tools.settings.reuse
+    if not reuse.enabled:
+        return None
+    return await store.link.outlast(lambda: operations.earlier(store, known_by.fingerprint, reuse.seconds))
