@@ -132,6 +132,15 @@ class Embedding:
     text_model: str = text("amazon.titan-embed-text-v2:0", "Bedrock's model for text.")
     image_model: str = text("amazon.titan-embed-image-v1", "Bedrock's model for images and video frames.")
     openai_model: str = text("text-embedding-3-small", "OpenAI's model for text.")
+    models: tuple[str, ...] = texts(
+        (
+            "amazon.titan-embed-text-v2:0",
+            "amazon.titan-embed-image-v1",
+            "cohere.embed-english-v3",
+            "cohere.embed-multilingual-v3",
+        ),
+        "Models that a request may name.",
+    )
     openai_url: str = text("", "Base URL of OpenAI's API, up to and with /v1; needed for provider openai.")
     openai_key: ts.types.SecretStr = secret("Key of OpenAI's API.")
     dimensions: int = one_of(LENGTHS, 1024, "Length of the vectors: 256, 384, 512, 1024 or 1536.")

@@ -31,12 +31,14 @@ class Part:
         estimate: What it may cost at most.
         make: Makes it; the settled result is the part's.
         copy: Makes the part's result of what the same part came to in an earlier job.
+        service: Whom it goes to, where not to the operation's.
     """
 
     key: str
     estimate: Charge
     make: Make
     copy: Callable[[Any], Settled] = Settled
+    service: str = ""
 
 
 Join = Callable[[Sequence[Any]], Settled]
@@ -57,7 +59,7 @@ async def paid_in_parts(
     join: Join,
     *,
     noun: str,
-    copy: Callable[[Any], Settled] = Settled,
+    copy: Callable[[Any], Settled] | None = Settled,
 ) -> Any:
     """Makes calls that are billed each, and records and returns what their answers come to together.
 
@@ -73,12 +75,15 @@ async def paid_in_parts(
         join: Makes the operation's result (and its vector) of those of the parts; of several it
             is made in a thread. What it charges does not count.
         noun: What a part is called in the progress.
-        copy: Makes the operation's result of what the same parts came to in an earlier job.
+        copy: Makes the operation's result of what the same parts came to in an earlier job; None where that
+            says too little, and each part is to be copied for itself.
 
     Raises:
         FenceLost: Another worker has started the job since; no further call is made.
         ProviderError: A call failed for longer than the operation's patience, or for good.
     """
+    if copy is None:
+        return await _paid_apart(work, service, parts, join, noun, None)
     known_by = same(work, service, [part.key for part in parts], copy=copy)
     if len(parts) == 1:
         [part] = parts
@@ -86,19 +91,25 @@ async def paid_in_parts(
         return await patiently(work, lambda: paid(work, service, part.estimate, make_whole, same=known_by))
     if known := await find_earlier(work, known_by):
         return await copied(work, service, parts[0].estimate.item, known_by, known.result)
+    return await _paid_apart(work, service, parts, join, noun, known_by.fingerprint)
+
+
+async def _paid_apart(
+    work: Work, service: str, parts: Sequence[Part], join: Join, noun: str, fingerprint: str | None
+) -> Any:
     answers = await _answers(work, service, parts, noun)
 
     async def make(run: operations.Run) -> Settled:  # noqa: ARG001 - the shape of Make
         whole = await asyncio.to_thread(join, [answers[part.key] for part in parts])
         return attrs.evolve(whole, charge=None)
 
-    return await recorded(work, service, None, make, fingerprint=known_by.fingerprint)
+    return await recorded(work, service, None, make, fingerprint=fingerprint)
 
 
 async def _make_alone(part: Part, join: Join, run: operations.Run) -> Settled:
     answer = await part.make(run)
     whole = join([answer.result])
-    return attrs.evolve(answer, result=whole.result, vector=whole.vector)
+    return attrs.evolve(answer, result=whole.result, vectors=whole.vectors)
 
 
 async def _answers(work: Work, service: str, parts: Sequence[Part], noun: str) -> dict[str, Any]:
@@ -110,7 +121,8 @@ async def _answers(work: Work, service: str, parts: Sequence[Part], noun: str) -
     async def ask(left: Iterator[Part]) -> None:
         for part in left:
             known_by = same(work, service, part.key, copy=part.copy)
-            call = partial(paid, work, service, part.estimate, part.make, part=part.key, same=known_by)
+            asked = part.service or service
+            call = partial(paid, work, asked, part.estimate, part.make, part=part.key, same=known_by)
             answers[part.key] = await patiently(work, call)
             work.report(TaskStatus.PROCESSING, f"{noun} {len(answers)} of {len(parts)}")
 

@@ -149,7 +149,7 @@ async def earlier(store: Store, fingerprint: str, age: float) -> Earlier | None:
 
 
 async def settle(store: Store, run: Run, settled: Settled, certainty: Certainty = Certainty.BILLED) -> bool:
-    """Records an answer: the result, its cost and its vector stand together, or none of them.
+    """Records an answer: the result, its cost and its vectors stand together, or none of them.
 
     Returns:
         Whether this is the result of the operation, or of its part; False for an answer that came after
@@ -276,14 +276,31 @@ async def _settle(queries: Any, connection: Connection, rows: list[Row]) -> Mapp
     answers = [{"n": row["n"], "run_id": row["run"].id, "result": row["settled"].result} for row in rows]
     states = {row["n"]: row["state"] async for row in queries.settle_runs(connection, rows=answers)}
     await _settle_costs(queries, connection, [row for row in rows if row["settled"].charge is not None])
-    vectors = [
-        _vector(row)
-        for row in rows
-        if row["settled"].vector is not None and states.get(row["n"]) == "succeeded"
-    ]
-    if vectors:
-        await queries.put_vectors(connection, rows=vectors)
+    await _put_vectors(queries, connection, [row for row in rows if states.get(row["n"]) == "succeeded"])
     return states
+
+
+async def _put_vectors(queries: Any, connection: Connection, rows: list[Row]) -> None:
+    newest = {
+        (row["run"].job.media_item_id, vector.model, len(vector.values)): vector
+        for row in rows
+        for vector in row["settled"].vectors
+    }
+    if not newest:
+        return
+    names = ("media_item_id", "model", "dimensions")
+    vectors = [
+        {**dict(zip(names, key, strict=True)), "vector": vector.values, "metadata": vector.metadata}
+        for key, vector in newest.items()
+    ]
+    await queries.put_vectors(connection, rows=vectors)
+    chunks = [
+        {**dict(zip(names, key, strict=True)), "n": n, "vector": chunk.values, "metadata": chunk.place}
+        for key, vector in newest.items()
+        for n, chunk in enumerate(vector.chunks)
+    ]
+    if chunks:
+        await queries.put_chunks(connection, rows=chunks)
 
 
 async def _settle_costs(queries: Any, connection: Connection, rows: list[Row]) -> None:
@@ -316,18 +333,6 @@ def _cost(row: Row, charge: Charge) -> Row:
         "certainty": row["certainty"],
         "request_id": row["settled"].request_id,
         **_priced(charge),
-    }
-
-
-def _vector(row: Row) -> Row:
-    vector = row["settled"].vector
-    return {
-        "n": row["n"],
-        "job_id": row["run"].job.id,
-        "model": vector.model,
-        "dimensions": len(vector.values),
-        "vector": vector.values,
-        "metadata": vector.metadata,
     }
 
 

@@ -32,7 +32,7 @@ async def embedded(
 ) -> None:
     job = await started(store, await accepted(store, media_item_id=item, user_id=user))
     run = await operations.begin(store, job, "bedrock", "generateEmbedding", estimate=CHARGE)
-    await operations.settle(store, run, Settled([], CHARGE, Vector(model, values, metadata)))
+    await operations.settle(store, run, Settled([], CHARGE, [Vector(model, values, metadata)]))
     await attempts.end(store, job, completed())
 
 

@@ -109,14 +109,27 @@ set item = excluded.item, units = excluded.units, unit = excluded.unit, unit_pri
 where cost_entries.certainty = 'possibly_billed';
 
 -- name: put_vectors!
--- Guarantees: one vector per media item, model and length: the newest.
+-- Guarantees: one vector per media item, model and length: the newest, without the chunks of the one before it.
+with given as (
+    select * from json_to_recordset(:rows) as given (
+        media_item_id text, model text, dimensions int, vector vector, metadata jsonb)
+), gone as (
+    delete from embedding_chunks using given
+    where embedding_chunks.media_item_id = given.media_item_id
+      and embedding_chunks.model = given.model and embedding_chunks.dimensions = given.dimensions
+)
 insert into embeddings (media_item_id, model, dimensions, vector, metadata)
-select distinct on (media_item_id, model, dimensions) media_item_id, model, dimensions, vector, metadata
-from json_to_recordset(:rows) as given (n int, job_id text, model text, dimensions int, vector vector, metadata jsonb)
-join jobs on jobs.id = given.job_id
-order by media_item_id, model, dimensions, n desc
+select media_item_id, model, dimensions, vector, metadata from given
+order by media_item_id, model, dimensions
 on conflict (media_item_id, model, dimensions) do update
 set vector = excluded.vector, metadata = excluded.metadata, created_at = now();
+
+-- name: put_chunks!
+-- Guarantees: the chunks of vectors that were put in the same transaction stand with them.
+insert into embedding_chunks (media_item_id, model, dimensions, chunk, vector, metadata)
+select media_item_id, model, dimensions, n, vector, metadata
+from json_to_recordset(:rows) as given (
+    media_item_id text, model text, dimensions int, n int, vector vector, metadata jsonb);
 
 -- name: name_provider_jobs
 update operation_runs set provider_id = given.provider_id
