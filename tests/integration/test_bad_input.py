@@ -234,7 +234,7 @@ def png() -> bytes:
 
 VIDEO_OPERATIONS = {"transcribe": True, "detectLabels": True, "generateThumbnails": True}
 UNUSABLE: dict[str, tuple[str, bytes | None, dict[str, bool], str]] = {
-    "no such image": ("image-processing", None, IMAGE["operations"], "InvalidS3ObjectException"),
+    "no such image": ("image-processing", None, IMAGE["operations"], "there is no object s3://"),
     "a zero-byte image": ("image-processing", b"", IMAGE["operations"], "InvalidImageFormatException"),
     "a corrupt image": ("image-processing", png()[:60], IMAGE["operations"], "InvalidImageFormatException"),
     "no such video": ("video-processing", None, VIDEO_OPERATIONS, "there is no object s3://"),
