@@ -26,18 +26,25 @@ class Reading:
     Args:
         method: The client's method.
         most: Bytes of UTF-8 that one request may have.
+        answers: What of an answer tells what was read.
         languages: The language codes it supports; none where it is told no language.
     """
 
     method: str
     most: int
+    answers: tuple[str, ...]
     languages: tuple[str, ...] = LANGUAGES
+
+    @property
+    def item(self) -> str:
+        """The line of the price list."""
+        return "comprehend." + self.method.replace("_", "-")
 
 
 # By the names of mediaq's operations.
 READINGS = {
-    "detectLanguage": Reading("detect_dominant_language", TEXT_BYTES, languages=()),
-    "detectSentiment": Reading("detect_sentiment", SENTIMENT_BYTES),
-    "detectEntities": Reading("detect_entities", TEXT_BYTES),
-    "detectKeyPhrases": Reading("detect_key_phrases", TEXT_BYTES),
+    "detectLanguage": Reading("detect_dominant_language", TEXT_BYTES, ("Languages",), languages=()),
+    "detectSentiment": Reading("detect_sentiment", SENTIMENT_BYTES, ("Sentiment", "SentimentScore")),
+    "detectEntities": Reading("detect_entities", TEXT_BYTES, ("Entities",)),
+    "detectKeyPhrases": Reading("detect_key_phrases", TEXT_BYTES, ("KeyPhrases",)),
 }

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from mediaq.aws import objects
 from mediaq.aws.objects import ObjectInfo
 from mediaq.pipelines.metered import patiently
@@ -17,10 +15,7 @@ async def version(work: Work) -> str:
         Refused: There is no such object.
         ProviderError: S3 cannot be asked for now.
     """
-    if (looking := work.shared.get("object")) is None:
-        looking = work.shared["object"] = asyncio.create_task(patiently(work, lambda: _look(work)))
-    info: ObjectInfo = await asyncio.shield(looking)
-    return name_version(info)
+    return name_version(await work.share("object", lambda: patiently(work, lambda: _look(work))))
 
 
 def name_version(info: ObjectInfo) -> str:

@@ -7,11 +7,13 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from attrs import frozen
 
+from mediaq.aws.limits import OPENAI_EMBEDDINGS, limit_of
 from mediaq.aws.models import Invoked, invoke_model
 from mediaq.errors import Refused
 from mediaq.pipelines import openai
 from mediaq.pipelines.operation import Work
 
+TITAN_TEXT, TITAN_MULTIMODAL = "amazon.titan-embed-text-v2:0", "amazon.titan-embed-image-v1"
 # AWS: Titan Multimodal takes a body of 25 MB, and base64 makes four bytes of three.
 IMAGE_BYTES = 25_000_000 * 3 // 4 - 1_000
 
@@ -41,6 +43,7 @@ class Model:
     Args:
         name: Its id.
         service: Who runs it.
+        limit: What calls count for, as of `take_turn`.
         lengths: The lengths that its vectors may have; the first is its own default.
         tokens: The line of the price list for texts.
         most: Bytes of UTF-8 of one text. A token has at least one, so that no text has too many tokens, and
@@ -53,6 +56,7 @@ class Model:
 
     name: str
     service: str
+    limit: str
     lengths: tuple[int, ...]
     tokens: str
     most: int
@@ -113,12 +117,23 @@ async def _openai(work: Work, model: str, dimensions: int, texts: Sequence[bytes
     return Made([vector], billed, request_id)
 
 
+def _limit(model: str) -> str:
+    return limit_of("bedrock-runtime", "invoke_model", model)
+
+
 def _cohere_v3(language: str) -> Model:
     # AWS: 96 texts a call, of 2,048 characters and 512 tokens each; a few tokens are the model's own.
     name = f"cohere.embed-{language}-v3"
     item = f"bedrock.cohere-embed-{language}-v3.tokens"
     return Model(
-        name=name, service="bedrock", lengths=(1024,), tokens=item, most=500, batch=96, embed=_cohere
+        name=name,
+        service="bedrock",
+        limit=_limit(name),
+        lengths=(1024,),
+        tokens=item,
+        most=500,
+        batch=96,
+        embed=_cohere,
     )
 
 
@@ -126,7 +141,15 @@ def _openai_v3(size: str, *lengths: int) -> Model:
     # OpenAI: 8,192 tokens a text; the lengths are those that the store has an index for.
     name = f"text-embedding-3-{size}"
     item = f"openai.{name}.tokens"
-    return Model(name=name, service="openai", lengths=lengths, tokens=item, most=8_192, embed=_openai)
+    return Model(
+        name=name,
+        service="openai",
+        limit=OPENAI_EMBEDDINGS,
+        lengths=lengths,
+        tokens=item,
+        most=8_192,
+        embed=_openai,
+    )
 
 
 MODELS = {
@@ -134,8 +157,9 @@ MODELS = {
     for model in (
         # AWS: 8,192 tokens or 50,000 characters.
         Model(
-            name="amazon.titan-embed-text-v2:0",
+            name=TITAN_TEXT,
             service="bedrock",
+            limit=_limit(TITAN_TEXT),
             lengths=(1024, 512, 256),
             tokens="bedrock.titan-embed-text-v2.tokens",
             most=8_192,
@@ -143,8 +167,9 @@ MODELS = {
         ),
         # AWS: 256 tokens of text, and one image.
         Model(
-            name="amazon.titan-embed-image-v1",
+            name=TITAN_MULTIMODAL,
             service="bedrock",
+            limit=_limit(TITAN_MULTIMODAL),
             lengths=(1024, 384, 256),
             tokens="bedrock.titan-embed-image-v1.tokens",
             most=256,

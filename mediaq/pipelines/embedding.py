@@ -78,6 +78,7 @@ async def generate_embedding(work: Work) -> Any:
     result = await paid_in_parts(
         work,
         wanted[0].model.service,
+        wanted[0].model.limit,
         parts,
         join,
         noun="call",
@@ -168,7 +169,7 @@ def _part(work: Work, number: int, batch: Batch) -> Part:
 
     digests = [hashlib.sha256(content).hexdigest() for content in contents]
     key = part_key(number, msgspec.json.encode([model.name, dimensions, pictures, digests]))
-    return Part(key, most, make, _reused, model.service)
+    return Part(key, most, make, _reused, model.service, model.limit)
 
 
 def _reused(earlier: Any) -> Settled:

@@ -8,20 +8,22 @@ from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from typing import Any, TypeVar
 
-from attrs import evolve, frozen
+from attrs import define, evolve, frozen
 from loguru import logger
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_delay
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 from tenacity.wait import wait_exponential_jitter
 
 from mediaq.aws.calls import call as call_aws
 from mediaq.aws.calls import request_id
-from mediaq.errors import NoRoom, ProviderError, TryAgain, Unanswered, Unreachable
+from mediaq.aws.limits import limit_of
+from mediaq.errors import NoRoom, ProviderError, Refused, Throttled, TryAgain, Unanswered, Unreachable
 from mediaq.model import Certainty, Charge, Settled, TaskStatus
 from mediaq.pipelines.flights import Flight
 from mediaq.pipelines.inflight import Passage
 from mediaq.pipelines.operation import Call, Perform, Work
 from mediaq.pipelines.price_list import prices_now
-from mediaq.pipelines.reuse import Same, same
+from mediaq.pipelines.reuse import Same, look_up, same
+from mediaq.pipelines.turns import take_turn
 from mediaq.store import operations
 from mediaq.store.operations import Earlier, UnderWay
 
@@ -46,6 +48,7 @@ class Answered:
 
 def once(call: Call) -> Perform:
     """Makes an operation of one billable call that is answered at once."""
+    limit = limit_of(call.service, call.method)
 
     async def perform(work: Work) -> Any:
         charge = prices_now().charge(call.item, call.count(work.job.request))
@@ -57,21 +60,30 @@ def once(call: Call) -> Perform:
             answer = await call_aws(work.tools.aws, call.service, call.method, **params)
             return Settled(call.read(answer), charge, request_id=request_id(answer))
 
-        return await patiently(work, lambda: paid(work, call.service, charge, make, same=known_by))
+        return await patiently(work, lambda: paid(work, call.service, limit, charge, make, same=known_by))
 
     return perform
 
 
 async def paid(
-    work: Work, service: str, estimate: Charge, make: Make, *, part: str = "", same: Same | None = None
+    work: Work,
+    service: str,
+    limit: str,
+    estimate: Charge,
+    make: Make,
+    *,
+    part: str = "",
+    same: Same | None = None,
 ) -> Any:
-    """Makes a call that is billed each time it is made, and returns its result.
+    """Makes a call that is billed each time it is made, when its turn comes, and returns its result.
 
-    Once begun it is seen through to its record, even where the job is cut short.
+    Until then nothing is on record. Once begun it is seen through to its record, even where the job is cut
+    short.
 
     Args:
         work: The operation.
         service: Whom the call goes to.
+        limit: What it counts for, as of `take_turn`.
         estimate: What it may cost at most.
         make: Makes the call, within `aws.call_timeout` seconds.
         part: The part of the operation that it is about (see `parts`); empty: the whole.
@@ -82,15 +94,15 @@ async def paid(
         ProviderError: The call failed, which is on record.
     """
     if same is None or not work.tools.settings.reuse.enabled:
-        return (await _pay(work, service, estimate, make, part, None)).result
+        return (await _pay(work, service, limit, estimate, make, part, None)).result
     while (flight := work.tools.flights.find(same.fingerprint)) is not None:
         await _until_over(work, flight)
         if flight.error is not None:
-            raise type(flight.error)(str(flight.error), flight.error.code) from flight.error
+            raise _shared(flight.error) from flight.error
         if flight.landed:
             return await copied(work, service, estimate.item, same, flight.result, part=part)
     with work.tools.flights.flying(same.fingerprint) as flight:
-        known = await _pay(work, service, estimate, make, part, same)
+        known = await _pay(work, service, limit, estimate, make, part, same)
         flight.land(known.result)
     if isinstance(known, Earlier):
         return await copied(work, service, estimate.item, same, known.result, part=part)
@@ -109,6 +121,12 @@ async def copied(work: Work, service: str, item: str, same: Same, result: Any, *
     return copy
 
 
+def _shared(error: ProviderError) -> ProviderError:
+    # What else is to follow from it is for the one who met it: to slow down all, or to hold a queue.
+    kind = Refused if isinstance(error, Refused) else TryAgain
+    return kind(str(error), error.code)
+
+
 async def _until_over(work: Work, flight: Flight) -> None:
     try:
         await asyncio.wait_for(flight.over.wait(), PARKED_FROM)
@@ -119,7 +137,7 @@ async def _until_over(work: Work, flight: Flight) -> None:
 
 
 async def _pay(
-    work: Work, service: str, estimate: Charge, make: Make, part: str, same: Same | None
+    work: Work, service: str, limit: str, estimate: Charge, make: Make, part: str, same: Same | None
 ) -> Answered | Earlier:
     async def see(passage: Passage) -> Answered | Earlier | UnderWay:
         begun = await _begin_freshly(work, service, estimate, part, same)
@@ -131,10 +149,15 @@ async def _pay(
         return Answered(await _make(work, begun, make))
 
     wait = FIRST_LOOK
-    while isinstance(known := await work.tools.inflight.see_through(see), UnderWay):
+    while True:
+        known: Answered | Earlier | UnderWay | None = await look_up(work, same) if same else None
+        if known is None:
+            await take_turn(work, limit)
+            known = await work.tools.inflight.see_through(see)
+        if not isinstance(known, UnderWay):
+            return known
         await pause(work, min(wait, known.seconds))
         wait = min(2 * wait, LONGEST_LOOK)
-    return known
 
 
 async def _begin_freshly(
@@ -218,34 +241,40 @@ async def recorded(
 async def _make(work: Work, run: operations.Run, make: Make, certainty: Certainty = Certainty.BILLED) -> Any:
     try:
         settled = await make(run)
+        await operations.settle(work.tools.store, run, settled, certainty)
     except ProviderError as error:
         await operations.fail(work.tools.store, run, error)
         raise
     except Exception as error:
-        # Whatever was answered, it was lost here.
+        # Whatever was answered, it was lost here, or Postgres refuses it.
         lost = Unanswered(f"the answer was lost by a fault in mediaq ({type(error).__name__})", "Fault")
         await operations.fail(work.tools.store, run, lost)
         raise
-    await operations.settle(work.tools.store, run, settled, certainty)
     return settled.result
 
 
 async def patiently(work: Work, attempt: Callable[[], Awaitable[T]]) -> T:
     """Repeats what fails for now, with growing waits, until the operation's patience ends.
 
-    Long waits are parked: the job gives its slot to another meanwhile.
+    Patience counts from the first failure on: waiting for a turn or a place before that uses none up. Long
+    waits are parked: the job gives its slot to another meanwhile. Where a call was throttled, all who make
+    such calls slow down.
 
     Raises:
         ProviderError: What the last try raised, or a Refused at once.
     """
 
     async def go() -> T:
-        return await attempt()
+        try:
+            return await attempt()
+        except Throttled as error:
+            await work.tools.limits.rates.throttled(error.limit)
+            raise
 
     aws = work.tools.settings.aws
     trying = AsyncRetrying(
         retry=retry_if_exception_type((TryAgain, NoRoom)),
-        stop=stop_after_delay(work.patience),
+        stop=_Patience(work.patience),
         wait=wait_exponential_jitter(multiplier=aws.first_wait, max=aws.longest_wait, jitter=aws.first_wait),
         before_sleep=partial(_tell, work),
         sleep=partial(pause, work),
@@ -254,6 +283,20 @@ async def patiently(work: Work, attempt: Callable[[], Awaitable[T]]) -> T:
     answer: T = await trying(go)
     work.tools.holds.release(work.job.type)
     return answer
+
+
+@define
+class _Patience:
+    """Ends so many seconds after the first failure; called by tenacity after each."""
+
+    seconds: float
+    _ends: float | None = None
+
+    def __call__(self, state: RetryCallState) -> bool:
+        failed = state.outcome_timestamp or 0.0
+        if self._ends is None:
+            self._ends = failed + self.seconds
+        return failed >= self._ends
 
 
 async def pause(work: Work, seconds: float) -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import Any, TypeVar
 
 import httpx
 from attrs import field, frozen
 from redis.asyncio import Redis
 
 from mediaq.aws.clients import Aws
+from mediaq.aws.limits import Limits
 from mediaq.model import Job, TaskStatus
 from mediaq.pipelines.clock import Clock
 from mediaq.pipelines.flights import Flights
@@ -19,6 +20,7 @@ from mediaq.pipelines.inflight import Inflight
 from mediaq.settings import Settings
 from mediaq.store.pool import Store
 
+T = TypeVar("T")
 Request = Mapping[str, Any]
 Answer = Mapping[str, Any]
 Results = Mapping[str, Any]
@@ -36,6 +38,7 @@ class Tools:
         http: A client for providers other than AWS.
         inflight: Sees through what must not be cut short.
         holds: Queues that no job should be claimed of for now.
+        limits: What providers let the account do, kept by all workers together.
         flights: Calls under way here that other jobs want, too.
     """
 
@@ -46,6 +49,7 @@ class Tools:
     http: httpx.AsyncClient
     inflight: Inflight
     holds: Holds
+    limits: Limits
     flights: Flights = field(factory=Flights)
 
 
@@ -77,6 +81,18 @@ class Work:
     def bucket(self) -> str:
         """The bucket that the media is in."""
         return self.tools.settings.aws.bucket
+
+    async def share(self, name: str, act: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Does something once for all of the job's operations, and returns what it came to.
+
+        Args:
+            name: What it is shared as.
+            act: Does it, for the first operation that asks.
+        """
+        if (task := self.shared.get(name)) is None:
+            task = self.shared[name] = asyncio.create_task(act(), name=name)
+        shared: T = await asyncio.shield(task)
+        return shared
 
 
 Perform = Callable[[Work], Awaitable[Any]]

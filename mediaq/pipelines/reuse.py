@@ -15,7 +15,7 @@ from attrs import frozen
 from mediaq.model import Settled
 from mediaq.pipelines.operation import Work
 from mediaq.store import operations
-from mediaq.store.operations import Earlier
+from mediaq.store.operations import Earlier, UnderWay
 
 
 @frozen
@@ -44,9 +44,15 @@ def same(work: Work, *question: Any, copy: Callable[[Any], Settled] = Settled) -
     return Same(hashlib.sha256(asked).hexdigest(), copy)
 
 
-async def find_earlier(work: Work, known_by: Same) -> Earlier | None:
-    """Returns what the same has come to within the time that the settings give it; None: nothing."""
+async def look_up(work: Work, known_by: Same) -> Earlier | UnderWay | None:
+    """Returns what the same has come to within the time that the settings give, or that it is under way."""
     store, reuse = work.tools.store, work.tools.settings.reuse
     if not reuse.enabled:
         return None
-    return await store.link.outlast(lambda: operations.earlier(store, known_by.fingerprint, reuse.seconds))
+    return await store.link.outlast(lambda: operations.look_up(store, known_by.fingerprint, reuse.seconds))
+
+
+async def find_earlier(work: Work, known_by: Same) -> Earlier | None:
+    """Returns what the same has come to within the time that the settings give it; None: nothing so far."""
+    known = await look_up(work, known_by)
+    return known if isinstance(known, Earlier) else None

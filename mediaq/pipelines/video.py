@@ -11,6 +11,7 @@ from loguru import logger
 
 from mediaq.aws import objects
 from mediaq.aws.calls import call
+from mediaq.aws.limits import TRANSCRIPTION_JOBS, VIDEO_JOBS, limit_of
 from mediaq.errors import ProviderError, ProviderJobFailed, ProviderJobRefused, Refused, StaleToken, TryAgain
 from mediaq.model import Settled, TaskStatus
 from mediaq.pipelines.content import name_version
@@ -20,6 +21,7 @@ from mediaq.pipelines.operation import Answer, Operation, Pipeline, Work
 from mediaq.pipelines.price_list import prices_now
 from mediaq.pipelines.requests import ObjectKey, Seconds, request_type
 from mediaq.pipelines.reuse import find_earlier, same
+from mediaq.pipelines.turns import ask, holding_place, take_turn
 from mediaq.store import operations
 
 # 1,000 labels, the most that a page may have, hold the loop for 31 ms while botocore parses them.
@@ -51,7 +53,11 @@ async def transcribe(work: Work) -> Any:
             await _await_transcription(work, name)
             return Settled(await _read_transcript(work, key), charge, request_id=name)
 
-        return await recorded(work, "transcribe", charge, make, token=name, fingerprint=known_by.fingerprint)
+        async with holding_place(work, TRANSCRIPTION_JOBS, name):
+            await take_turn(work, limit_of("transcribe", "start_transcription_job"))
+            return await recorded(
+                work, "transcribe", charge, make, token=name, fingerprint=known_by.fingerprint
+            )
 
     return await patiently(work, attempt)
 
@@ -81,9 +87,11 @@ async def detect_labels(work: Work) -> Any:
             billed = prices_now().charge("rekognition.video.labels", length)
             return Settled(labels, billed, request_id=started["JobId"])
 
-        return await recorded(
-            work, "rekognition", estimate, make, token=name, fingerprint=known_by.fingerprint
-        )
+        async with holding_place(work, VIDEO_JOBS, name):
+            await take_turn(work, limit_of("rekognition", "start_label_detection"))
+            return await recorded(
+                work, "rekognition", estimate, make, token=name, fingerprint=known_by.fingerprint
+            )
 
     return await patiently(work, attempt)
 
@@ -161,7 +169,7 @@ async def _check_adopted(work: Work, name: str, place: str) -> None:
 
 
 async def _get_transcription(work: Work, name: str) -> Answer:
-    answer = await call(work.tools.aws, "transcribe", "get_transcription_job", TranscriptionJobName=name)
+    answer = await ask(work, "transcribe", "get_transcription_job", TranscriptionJobName=name)
     job: Answer = answer["TranscriptionJob"]
     return job
 
@@ -225,9 +233,7 @@ async def _read_pages(work: Work, job_id: str) -> tuple[list[Any], int]:
 
 async def _get_labels(work: Work, job_id: str, **page: str) -> dict[str, Any]:
     try:
-        return await call(
-            work.tools.aws, "rekognition", "get_label_detection", JobId=job_id, MaxResults=PAGE, **page
-        )
+        return await ask(work, "rekognition", "get_label_detection", JobId=job_id, MaxResults=PAGE, **page)
     except StaleToken as stale:
         if page:
             raise

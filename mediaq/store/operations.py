@@ -8,7 +8,15 @@ from typing import Any
 
 from attrs import frozen
 
-from mediaq.errors import FenceLost, ProviderError, ProviderJobFailed, ProviderJobRefused, Refused, Unanswered
+from mediaq.errors import (
+    FenceLost,
+    OnRecord,
+    ProviderError,
+    ProviderJobFailed,
+    ProviderJobRefused,
+    Refused,
+    Unanswered,
+)
 from mediaq.model import Certainty, Charge, Job, Settled
 from mediaq.store.borrowed import Connection
 from mediaq.store.pool import Store, storable
@@ -94,6 +102,7 @@ async def begin(
 
     Raises:
         FenceLost: Another worker has started the job since: the call must not be made.
+        OnRecord: The result of the operation or of this part is on record: the call must not be made.
     """
     row = _beginning(job, service, operation, part, estimate)
     row |= {"token": token, "seconds": seconds, "fingerprint": fingerprint}
@@ -130,6 +139,7 @@ async def begin_unless_known(
 
     Raises:
         FenceLost: Another worker has started the job since: the call must not be made.
+        OnRecord: The result of the operation or of this part is on record: the call must not be made.
     """
     row = _beginning(job, service, operation, part, estimate)
     row |= {"seconds": seconds, "fingerprint": fingerprint, "age": age}
@@ -139,12 +149,11 @@ async def begin_unless_known(
     return _as_run(begun, job, service, operation, part)
 
 
-async def earlier(store: Store, fingerprint: str, age: float) -> Earlier | None:
-    """Returns what the same call has come to within the last `age` seconds, if anything."""
+async def look_up(store: Store, fingerprint: str, age: float) -> Earlier | UnderWay | None:
+    """Returns what the same call has come to within the last `age` seconds, or that it is under way."""
     row = {"n": 0, "fingerprint": fingerprint, "age": age}
     async for found in store.queries.earlier_runs(store.pool, rows=[row]):
-        known = _as_known(found)
-        return known if isinstance(known, Earlier) else None
+        return _as_known(found)
     return None
 
 
@@ -242,6 +251,8 @@ def _beginning(job: Job, service: str, operation: str, part: str, estimate: Char
 def _as_run(begun: Mapping[str, Any] | None, job: Job, service: str, operation: str, part: str) -> Run:
     if begun is None:
         raise FenceLost(f"job {job.id} is another worker's now")
+    if begun["id"] is None:
+        raise OnRecord(begun["result"], begun["part"])
     return Run(begun["id"], job, service, operation, begun["adopted"], part)
 
 

@@ -9,7 +9,8 @@ import pytest
 from attrs import field, frozen
 from store_kit import CHARGE, accepted, started
 
-from mediaq.errors import FenceLost, Refused, TryAgain
+from mediaq.aws.limits import limit_of
+from mediaq.errors import FenceLost, OnRecord, Refused, TryAgain
 from mediaq.model import Job, Settled, TaskStatus, Vector
 from mediaq.pipelines.clock import Clock
 from mediaq.pipelines.operation import Work
@@ -18,6 +19,7 @@ from mediaq.resources import Resources
 from mediaq.store import operations
 from mediaq.store.pool import Store
 
+LIMIT = limit_of("rekognition", "detect_labels")
 REFUSED = Refused("the provider refused: a bad passage", "InvalidRequestException")
 PAID = ("billed", CHARGE.amount)
 BUSY = TryAgain("the provider is busy", "ThrottlingException")
@@ -89,7 +91,7 @@ def joined(answers: Sequence[Any]) -> Settled:
 
 
 async def perform(work: Work, parts: Sequence[Part]) -> Any:
-    return await paid_in_parts(work, "rekognition", parts, joined, noun="passage")
+    return await paid_in_parts(work, "rekognition", LIMIT, parts, joined, noun="passage")
 
 
 async def ledger(store: Store) -> list[tuple[str, Decimal]]:
@@ -188,6 +190,48 @@ async def test_a_late_answer_of_an_earlier_owner_counts(store: Store, work_for: 
     assert (provider.asked, await ledger(store)) == (["a"], [PAID] * 2)
 
 
+async def test_what_is_answered_while_the_next_owner_begins_is_taken_and_not_asked_for(store: Store) -> None:
+    """Of a part its own answer; where the whole is on record, that, whatever part was to be begun."""
+
+    async def begun(job: Job, part: str = "") -> operations.Run:
+        return await operations.begin(store, job, "rekognition", "detectLabels", estimate=CHARGE, part=part)
+
+    old = await started(store)
+    late, whole = await begun(old, "0:a"), await begun(old)
+    new = await started(store, old)
+    await operations.settle(store, late, Settled("A", CHARGE))
+    with pytest.raises(OnRecord) as of_part:
+        await begun(new, "0:a")
+    other = await begun(new, "1:b")
+    await operations.settle(store, other, Settled("B", CHARGE))
+    await operations.settle(store, whole, Settled("AB", CHARGE))
+    for part in ("0:a", "2:c", ""):
+        with pytest.raises(OnRecord) as of_whole:
+            await begun(new, part)
+        assert (of_whole.value.result, of_whole.value.part) == ("AB", "")
+    assert (of_part.value.result, of_part.value.part) == ("A", "0:a")
+    assert await ledger(store) == [PAID] * 3
+
+
+async def test_a_part_that_is_answered_late_counts_though_the_next_owner_has_read_what_is_on_record(
+    store: Store, work_for: WorkFor
+) -> None:
+    gate = asyncio.Event()
+    provider, old = Provider(gates={"a": gate}), await started(store)
+    parts = [provider.part(number, "a") for number in range(AT_ONCE)] + [provider.part(AT_ONCE, "b")]
+    late = await operations.begin(
+        store, old, "rekognition", "detectLabels", estimate=CHARGE, part=parts[-1].key
+    )
+    new = await started(store, old)
+    working = asyncio.create_task(perform(work_for(new), parts))
+    await provider.until_asked(AT_ONCE)
+    await operations.settle(store, late, Settled("late", CHARGE))
+    gate.set()
+    assert await working == "A" * AT_ONCE + "late"
+    assert "b" not in provider.asked
+    assert await ledger(store) == [PAID] * len(parts)
+
+
 async def test_of_two_answers_to_one_part_the_first_counts_and_both_are_billed(
     store: Store,
 ) -> None:
@@ -238,6 +282,6 @@ async def test_a_part_keeps_no_vector_and_the_whole_one_does(store: Store, work_
 
     for count in ("a", "ab"):
         job = await started(store, await accepted(store, media_item_id=f"item-{count}"))
-        await paid_in_parts(work_for(job), "rekognition", Provider().parts(count), mean, noun="chunk")
+        await paid_in_parts(work_for(job), "rekognition", LIMIT, Provider().parts(count), mean, noun="chunk")
     items = [row["media_item_id"] for row in await store.pool.fetch("select * from embeddings order by 1")]
     assert items == ["item-a", "item-ab"]

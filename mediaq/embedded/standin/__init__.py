@@ -2,7 +2,8 @@
 
 It is for development, tests and demonstrations. It reads the media from S3, enforces the limits of the
 services, runs asynchronous jobs, and keeps a ledger of what AWS would have billed (`GET /_standin/calls`).
-Faults are injected at `POST /_standin/faults`. Signatures are not checked.
+Faults are injected at `POST /_standin/faults`; jobs at once and calls per second are limited as
+`PUT /_standin/limits` says. Signatures are not checked.
 
 There is no model behind it. What it answers is computed from the object or the text, by these rules:
 

@@ -3,7 +3,9 @@
 
 -- name: begin_runs
 -- Guarantees: a call is on record before it is made, as possibly billed where it may be billed, and only by
--- the newest owner of the job: returns no row to any other. A call with a token keeps its one row.
+-- the newest owner of the job: returns no row to any other. Where the result of the operation, or of the part that
+-- the call is about, is on record by now, nothing is begun, and the row has that result. A call with a token keeps
+-- its one row; written again it counts as adopted, which leaves more as possibly billed, never less.
 with given as (
     select * from json_to_recordset(:rows) as given (
         n int, key text, job_id text, fence bigint, operation text, part text, token text, seconds float8,
@@ -12,10 +14,23 @@ with given as (
 ), mine as (
     select given.*, jobs.attempts, jobs.user_id, jobs.cost_center, jobs.media_item_id
     from given join jobs on jobs.id = given.job_id and jobs.fence = given.fence and jobs.status = 'active'
+), written as (
+    select n, runs.id, runs.token from mine join operation_runs runs using (key)
+), known as (
+    select distinct on (n) n, found.part, found.result
+    from mine cross join lateral (
+        select part, result from operation_runs
+        where job_id = mine.job_id and operation = mine.operation and state = 'succeeded'
+        union all
+        select part, result from operation_runs
+        where job_id = mine.job_id and operation = mine.operation and part = mine.part and state = 'part_succeeded'
+    ) found
+    where n not in (select n from written)
+    order by n, found.part
 ), run as (
     insert into operation_runs (job_id, operation, part, attempt, fence, token, key, deadline, fingerprint)
     select job_id, operation, part, attempts, fence, token, key, now() + make_interval(secs => seconds), fingerprint
-    from mine where not exists (select 1 from operation_runs written where written.key = mine.key)
+    from mine where n not in (select n from written union all select n from known)
     order by n
     on conflict (token) do update
     set attempt = excluded.attempt, fence = excluded.fence, key = excluded.key, deadline = excluded.deadline
@@ -30,9 +45,11 @@ with given as (
     order by n
     on conflict (run_id) do nothing
 )
-select n, run.id, run.adopted from run join mine using (key)
+select n, run.id, run.adopted, null as part, null::json as result from run join mine using (key)
 union all
-select n, written.id, written.token is not null from mine join operation_runs written using (key);
+select n, id, token is not null, null, null from written
+union all
+select n, null, null, part, result from known;
 
 -- name: lock_names!
 -- Guarantees: of transactions that name the same, in whatever process, one at a time goes on; and in no circle.
