@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mediaq.pipelines import pictures
+from mediaq.pipelines.content import name_version
 from mediaq.pipelines.metered import once
 from mediaq.pipelines.operation import Answer, Call, Operation, Pipeline, Request, Work
 from mediaq.pipelines.parameters import Faces, Labels, Moderation, Parameters, Text, aws_parameters
@@ -15,13 +16,17 @@ from mediaq.pipelines.scratch import Scratch
 
 async def _image(work: Work, *, turns: bool) -> dict[str, Any]:
     """Returns the `Image` of a request; the job's operations look at it, read it and convert it once."""
-    tools, key = work.tools, work.job.request["s3Key"]
-    picture = await work.share("picture", lambda: pictures.look(tools.aws, work.bucket, key))
-    way = pictures.route(picture, turns=turns, by_reference=tools.settings.aws.read_by_reference)
+    picture = await _find_picture(work)
+    way = pictures.route(picture, turns=turns, by_reference=work.tools.settings.aws.read_by_reference)
     if way is Route.REFERENCE:
-        return {"S3Object": {"Bucket": work.bucket, "Name": key}}
+        return {"S3Object": {"Bucket": work.bucket, "Name": work.job.request["s3Key"]}}
     content = await work.share(way, lambda: _fetched(work, picture, way))
     return {"Bytes": await content.read()}
+
+
+async def _find_picture(work: Work) -> Picture:
+    tools, key = work.tools, work.job.request["s3Key"]
+    return await work.share("picture", lambda: pictures.look(tools.aws, work.bucket, key))
 
 
 async def _fetched(work: Work, picture: Picture, way: Route) -> Scratch:
@@ -59,7 +64,11 @@ def _look(
     def read(answer: Answer) -> Any:
         return answer[part]
 
-    call = Call("rekognition", method, "rekognition.image", params, _one_image, read)
+    async def question(work: Work) -> Any:
+        asked = aws_parameters(parameters, work.job.request["operations"][name])
+        return [asked, name_version((await _find_picture(work)).info)]
+
+    call = Call("rekognition", method, "rekognition.image", params, _one_image, read, question)
     return Operation(name, result, once(call), parameters=parameters)
 
 
