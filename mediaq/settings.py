@@ -15,6 +15,7 @@ from attrs import frozen
 from mediaq.errors import SettingsError
 from mediaq.fields import (
     address,
+    by_operation,
     by_queue,
     choice,
     mask,
@@ -116,6 +117,21 @@ class Aws:
 
 
 @frozen
+class Limits:
+    """What AWS lets the account do, which all workers keep together."""
+
+    rates: str = by_operation(
+        "Calls per second, as rekognition.DetectLabels=50,comprehend.DetectSentiment=20; of operations that "
+        "are not named, AWS's default quotas in the region."
+    )
+    share: float = number(
+        0.98, "Share of those rates that is used; AWS counts by a clock of its own.", most=1, least=0.1
+    )
+    video_jobs: int = whole(20, "Video jobs that Rekognition runs at once.")
+    transcription_jobs: int = whole(100, "Jobs that Transcribe runs at once.")
+
+
+@frozen
 class Image:
     """How images are converted that Rekognition does not take as they are stored."""
 
@@ -136,6 +152,13 @@ class Video:
     thumbnail_side: int = whole(640, "Longer side of a thumbnail in pixels at most.")
     thumbnail_prefix: str = text("thumbnails/", "Where in the bucket thumbnails go.")
     transcript_prefix: str = text("transcripts/", "Where in the bucket Transcribe writes.")
+
+
+@frozen
+class Text:
+    """How texts are read."""
+
+    most_bytes: int = whole(10 * 1024 * 1024, "Bytes of UTF-8 that a text in S3 may have.")
 
 
 @frozen
@@ -304,8 +327,10 @@ class Settings:
     redis: Redis = Redis()
     database: Database = Database()
     aws: Aws = Aws()
+    limits: Limits = Limits()
     image: Image = Image()
     video: Video = Video()
+    text: Text = Text()
     embedding: Embedding = Embedding()
     worker: Worker = Worker()
     upkeep: Upkeep = Upkeep()

@@ -62,8 +62,11 @@ class StandIn:
     url: str
 
     def clear(self) -> None:
-        httpx.delete(f"{self.url}/_standin/faults").raise_for_status()
+        self.clear_faults()
         httpx.delete(f"{self.url}/_standin/calls").raise_for_status()
+
+    def clear_faults(self) -> None:
+        httpx.delete(f"{self.url}/_standin/faults").raise_for_status()
 
     def fault(self, operation: str, kind: str, **rest: Any) -> None:
         rule = {"operation": operation, "kind": kind, **rest}

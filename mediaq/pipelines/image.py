@@ -16,11 +16,11 @@ from mediaq.pipelines.scratch import Scratch
 async def _image(work: Work, *, turns: bool) -> dict[str, Any]:
     """Returns the `Image` of a request; the job's operations look at it, read it and convert it once."""
     tools, key = work.tools, work.job.request["s3Key"]
-    picture = await work.once_a_job("picture", lambda: pictures.look(tools.aws, work.bucket, key))
+    picture = await work.share("picture", lambda: pictures.look(tools.aws, work.bucket, key))
     way = pictures.route(picture, turns=turns, by_reference=tools.settings.aws.read_by_reference)
     if way is Route.REFERENCE:
         return {"S3Object": {"Bucket": work.bucket, "Name": key}}
-    content = await work.once_a_job(way, lambda: _fetched(work, picture, way))
+    content = await work.share(way, lambda: _fetched(work, picture, way))
     return {"Bytes": await content.read()}
 
 

@@ -11,6 +11,7 @@ from attrs import frozen
 from redis.asyncio import Redis
 
 from mediaq.aws.clients import Aws
+from mediaq.aws.limits import Limits
 from mediaq.model import Job, TaskStatus
 from mediaq.pipelines.clock import Clock
 from mediaq.pipelines.converter import Converter
@@ -20,11 +21,10 @@ from mediaq.pipelines.parameters import Parameters
 from mediaq.settings import Settings
 from mediaq.store.pool import Store
 
+T = TypeVar("T")
 Request = Mapping[str, Any]
 Answer = Mapping[str, Any]
 Results = Mapping[str, Any]
-
-T = TypeVar("T")
 
 
 @frozen
@@ -39,6 +39,7 @@ class Tools:
         http: A client for providers other than AWS.
         inflight: Sees through what must not be cut short.
         holds: Queues that no job should be claimed of for now.
+        limits: What providers let the account do, kept by all workers together.
         converter: Makes JPEGs of images that AWS does not take as they are.
     """
 
@@ -49,6 +50,7 @@ class Tools:
     http: httpx.AsyncClient
     inflight: Inflight
     holds: Holds
+    limits: Limits
     converter: Converter
 
 
@@ -81,7 +83,7 @@ class Work:
         """The bucket that the media is in."""
         return self.tools.settings.aws.bucket
 
-    async def once_a_job(self, name: str, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    async def share(self, name: str, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Makes something for all of the job's operations; what failed is made again for the next that asks.
 
         Args:

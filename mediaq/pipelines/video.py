@@ -9,6 +9,7 @@ from typing import Any
 
 from mediaq.aws import objects
 from mediaq.aws.calls import call
+from mediaq.aws.limits import TRANSCRIPTION_JOBS, VIDEO_JOBS, limit_of
 from mediaq.errors import ProviderError, ProviderJobFailed, ProviderJobRefused, Refused, StaleToken, TryAgain
 from mediaq.model import Settled, TaskStatus
 from mediaq.pipelines.film import find_film, take_thumbnails
@@ -16,6 +17,7 @@ from mediaq.pipelines.metered import patiently, pause, recorded
 from mediaq.pipelines.operation import Answer, Operation, Pipeline, Work
 from mediaq.pipelines.price_list import prices_now
 from mediaq.pipelines.requests import ObjectKey, Seconds, request_type
+from mediaq.pipelines.turns import ask, holding_place, take_turn
 from mediaq.store import operations
 
 # 1,000 labels, the most that a page may have, hold the loop for 31 ms while botocore parses them.
@@ -44,7 +46,9 @@ async def transcribe(work: Work) -> Any:
             await _await_transcription(work, name)
             return Settled(await _read_transcript(work, key), charge, request_id=name)
 
-        return await recorded(work, "transcribe", charge, make, token=name)
+        async with holding_place(work, TRANSCRIPTION_JOBS, name):
+            await take_turn(work, limit_of("transcribe", "start_transcription_job"))
+            return await recorded(work, "transcribe", charge, make, token=name)
 
     return await patiently(work, attempt)
 
@@ -71,7 +75,9 @@ async def detect_labels(work: Work) -> Any:
             billed = prices_now().charge("rekognition.video.labels", length)
             return Settled(labels, billed, request_id=started["JobId"])
 
-        return await recorded(work, "rekognition", estimate, make, token=name)
+        async with holding_place(work, VIDEO_JOBS, name):
+            await take_turn(work, limit_of("rekognition", "start_label_detection"))
+            return await recorded(work, "rekognition", estimate, make, token=name)
 
     return await patiently(work, attempt)
 
@@ -130,7 +136,7 @@ async def _check_adopted(work: Work, name: str, place: str) -> None:
 
 
 async def _get_transcription(work: Work, name: str) -> Answer:
-    answer = await call(work.tools.aws, "transcribe", "get_transcription_job", TranscriptionJobName=name)
+    answer = await ask(work, "transcribe", "get_transcription_job", TranscriptionJobName=name)
     job: Answer = answer["TranscriptionJob"]
     return job
 
@@ -194,9 +200,7 @@ async def _read_pages(work: Work, job_id: str) -> tuple[list[Any], int]:
 
 async def _get_labels(work: Work, job_id: str, **page: str) -> dict[str, Any]:
     try:
-        return await call(
-            work.tools.aws, "rekognition", "get_label_detection", JobId=job_id, MaxResults=PAGE, **page
-        )
+        return await ask(work, "rekognition", "get_label_detection", JobId=job_id, MaxResults=PAGE, **page)
     except StaleToken as stale:
         if page:
             raise

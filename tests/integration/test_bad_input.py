@@ -132,6 +132,34 @@ REFUSED: dict[str, tuple[str, Any, str, str | None]] = {
         "text: Expected `str` matching regex '\\\\A[^\\\\x00]*\\\\Z'",
         "text",
     ),
+    "a blank text": (
+        "text-analysis",
+        {**TEXT, "text": " \n\u3000"},
+        "text: Expected more than white space in the field `text`",
+        "text",
+    ),
+    "neither a text nor a key": (
+        "text-analysis",
+        without(TEXT, "text"),
+        "text: Object missing required field `text` (or `s3Key`)",
+        "text",
+    ),
+    "a text and a key": (
+        "text-analysis",
+        {**TEXT, "s3Key": "k"},
+        "s3Key: Expected only one of `text` and the field `s3Key`",
+        "s3Key",
+    ),
+    "a language that is not supported": (
+        "text-analysis",
+        {**TEXT, "languageCode": "nl"},
+        (
+            "languageCode: Invalid field `languageCode`: detectSentiment does not support the language 'nl' "
+            "that was given: give languageCode as one of ar, de, en, es, fr, hi, it, ja, ko, pt, zh, zh-TW, "
+            "or leave it out to have the language detected"
+        ),
+        "languageCode",
+    ),
     "a negative duration": (
         "video-processing",
         {"mediaItemId": "m", "s3Key": "k", "operations": {"transcribe": True}, "duration": -1},
@@ -246,14 +274,12 @@ async def test_a_body_over_one_mebibyte_is_refused(api: Api, resources: Resource
     await nothing_is_left(resources, standin)
 
 
-async def test_a_text_of_a_megabyte_is_accepted_and_refused_by_comprehend_uncharged(
-    api: Api, standin: StandIn
-) -> None:
+async def test_a_text_of_a_megabyte_goes_through(api: Api, standin: StandIn) -> None:
     body = {**TEXT, "languageCode": "en", "text": "a" * 1_000_000}
     job = await api.run("text-analysis", body)
-    assert (job["status"], job["attemptsMade"], job["cost"]) == ("failed", 1, 0)
-    assert "TextSizeLimitExceededException" in job["failedReason"]
-    assert standin.billed() == []
+    assert (job["status"], job["attemptsMade"], job["possibleCost"]) == ("completed", 1, 0)
+    assert [cost["units"] for cost in job["costs"]] == [50] * 200
+    assert len(standin.billed()) == 200
 
 
 def png() -> bytes:

@@ -233,6 +233,9 @@ async def test_sentiment_follows_the_words(aws: Aws, text: str, mood: str) -> No
         ("Das Wetter war schön und wir sind den ganzen Tag gewandert.", "de"),
         ("Il faisait beau et nous avons marché toute la journée.", "fr"),
         ("今日はとても天気がよかったので、川沿いを散歩しました。", "ja"),
+        ("这是一个很好的地方。我们在这里学习中文。", "zh"),
+        ("這是一個很好的地方。我們在這裡學習中文。", "zh-TW"),
+        ("Bonjour!", "fr"),
     ],
 )
 async def test_language_is_told(aws: Aws, text: str, code: str) -> None:

@@ -208,7 +208,18 @@ class TestTexts:
     @pytest.mark.parametrize("operation", [name for name in TEXT_LIMITS if "language" not in name])
     async def test_unsupported_language(self, aws: Aws, operation: str) -> None:
         call = aws.call("comprehend", operation, **self.request(operation, "Hej med dig", "da"))
-        await refusal(call, "UnsupportedLanguageException")
+        assert await refusal(call, "ValidationException") == (
+            "1 validation error detected: Value at 'languageCode' failed to satisfy constraint: Member must "
+            "satisfy enum value set: [hi, de, zh-TW, ko, pt, en, it, fr, zh, es, ar, ja]"
+        )
+
+    @pytest.mark.usefixtures("unbilled")
+    @pytest.mark.parametrize("operation", [name for name in TEXT_LIMITS if "language" not in name])
+    async def test_missing_language(self, aws: Aws, operation: str) -> None:
+        assert await refusal(aws.call("comprehend", operation, Text="Hello"), "ValidationException") == (
+            "1 validation error detected: Value null at 'languageCode' failed to satisfy constraint: "
+            "Member must not be null"
+        )
 
 
 class TestVideo:

@@ -96,10 +96,10 @@ def _violations(body: dict[str, Any], member: Member) -> Iterator[str]:
     value = holder.get(name)
     if value is None:
         if member.required:
-            yield _sentence(member, "null", "Member must not be null")
+            yield _sentence(member, "Value null", "Member must not be null")
         return
     _check_type(value, member)
-    shown = f"'{value}'"
+    shown = "Value" if member.secret else f"Value '{value}'"
     for constraint in _broken(value, member):
         yield _sentence(member, shown, constraint)
 
@@ -131,8 +131,7 @@ def _out_of_bounds(size: float, measure: str, member: Member) -> Iterator[str]:
 
 
 def _sentence(member: Member, shown: str, constraint: str) -> str:
-    value = "Value" if member.secret else f"Value {shown}"
-    return f"{value} at '{_camel(member.path)}' failed to satisfy constraint: {constraint}"
+    return f"{shown} at '{_camel(member.path)}' failed to satisfy constraint: {constraint}"
 
 
 def _camel(path: str) -> str:
