@@ -13,14 +13,10 @@ from loguru import logger
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 from tenacity.wait import wait_exponential_jitter
 
-from mediaq.aws.calls import call as call_aws
-from mediaq.aws.calls import request_id
-from mediaq.aws.limits import limit_of
 from mediaq.errors import NoRoom, ProviderError, Throttled, TryAgain, Unanswered, Unreachable
 from mediaq.model import Certainty, Charge, Settled, TaskStatus
 from mediaq.pipelines.inflight import Passage
-from mediaq.pipelines.operation import Call, Perform, Work
-from mediaq.pipelines.price_list import prices_now
+from mediaq.pipelines.operation import Work
 from mediaq.pipelines.turns import take_turn
 from mediaq.store import operations
 
@@ -32,27 +28,6 @@ Make = Callable[[operations.Run], Coroutine[Any, Any, Settled]]
 FRESH = 5.0
 # Seconds from which on a wait is worth giving the job's slot to another.
 PARKED_FROM = 1.0
-
-
-def once(call: Call) -> Perform:
-    """Makes an operation of one billable call that is answered at once."""
-    limit = limit_of(call.service, call.method)
-
-    async def perform(work: Work) -> Any:
-        charge = prices_now().charge(call.item, call.count(work.job.request))
-
-        async def attempt() -> Any:
-            params = await call.params(work)
-
-            async def make(run: operations.Run) -> Settled:  # noqa: ARG001 - the shape of Make
-                answer = await call_aws(work.tools.aws, call.service, call.method, **params)
-                return Settled(call.read(answer), charge, request_id=request_id(answer))
-
-            return await paid(work, call.service, limit, charge, make)
-
-        return await patiently(work, attempt)
-
-    return perform
 
 
 async def paid(work: Work, service: str, limit: str, estimate: Charge, make: Make, *, part: str = "") -> Any:
