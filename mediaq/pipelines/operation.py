@@ -113,29 +113,6 @@ def nothing(request: Request) -> tuple[str, ...]:  # noqa: ARG001 - the shape of
 
 
 @frozen
-class Call:
-    """One billable call, answered at once.
-
-    Args:
-        service: boto's name of the service.
-        method: The client's method.
-        item: The line of the price list.
-        params: Makes the call's parameters, before it goes on record; costs nothing.
-        count: What is billed at most, as the price line counts it; known before the call.
-        read: The result in the answer.
-        question: All that the answer depends on, by which the same is known again; None: asked each time.
-    """
-
-    service: str
-    method: str
-    item: str
-    params: Callable[[Work], Awaitable[dict[str, Any]]]
-    count: Callable[[Request], int]
-    read: Callable[[Answer], Any]
-    question: Callable[[Work], Awaitable[Any]] | None = None
-
-
-@frozen
 class Operation:
     """Something that is done to a media item.
 
