@@ -97,6 +97,9 @@ class Aws:
     bucket: str = text(
         "media", "Bucket that uploads are in; thumbnails and transcripts are written there too."
     )
+    read_by_reference: bool = switch(
+        True, "Whether Rekognition may read the bucket itself; false: images are sent to it as bytes."
+    )
     first_wait: float = number(0.2, "Seconds before the first repetition; doubles, with jitter.", least=0.001)
     longest_wait: float = number(20.0, "Seconds between two repetitions at most.", least=0.001)
     provider_patience: float = number(
@@ -126,6 +129,19 @@ class Limits:
     )
     video_jobs: int = whole(20, "Video jobs that Rekognition runs at once.")
     transcription_jobs: int = whole(100, "Jobs that Transcribe runs at once.")
+
+
+@frozen
+class Image:
+    """How images are converted that Rekognition does not take as they are stored."""
+
+    conversions: int = whole(1, "Images converted at once in a process, each in a process of its own.")
+    most_bytes: int = whole(200_000_000, "Bytes of an image that is converted at most.")
+    most_pixels: int = whole(200_000_000, "Pixels of an image that is converted at most.")
+    memory: int = whole(
+        1 << 30, "Bytes of memory that one conversion may take, where the system can limit it (Linux)."
+    )
+    timeout: int = whole(60, "Seconds one conversion may take.")
 
 
 @frozen
@@ -328,6 +344,7 @@ class Settings:
     database: Database = Database()
     aws: Aws = Aws()
     limits: Limits = Limits()
+    image: Image = Image()
     video: Video = Video()
     text: Text = Text()
     embedding: Embedding = Embedding()

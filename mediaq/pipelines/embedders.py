@@ -14,8 +14,6 @@ from mediaq.pipelines import openai
 from mediaq.pipelines.operation import Work
 
 TITAN_TEXT, TITAN_MULTIMODAL = "amazon.titan-embed-text-v2:0", "amazon.titan-embed-image-v1"
-# AWS: Titan Multimodal takes a body of 25 MB, and base64 makes four bytes of three.
-IMAGE_BYTES = 25_000_000 * 3 // 4 - 1_000
 
 
 @frozen

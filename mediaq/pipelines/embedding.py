@@ -12,15 +12,15 @@ import msgspec
 from attrs import frozen
 from msgspec import Meta
 
-from mediaq.aws import objects
 from mediaq.errors import Refused
 from mediaq.model import Chunk, Settled, TaskStatus, Vector
-from mediaq.pipelines.embedders import IMAGE_BYTES, MODELS, Model, check_length, find_model
+from mediaq.pipelines.embedders import MODELS, Model, check_length, find_model
 from mediaq.pipelines.film import find_film, take_thumbnails
 from mediaq.pipelines.metered import patiently
 from mediaq.pipelines.operation import Operation, Pipeline, Request, Results, Work
 from mediaq.pipelines.parts import Part, paid_in_parts, part_key
 from mediaq.pipelines.passages import split
+from mediaq.pipelines.pictures import for_embedding
 from mediaq.pipelines.price_list import prices_now
 from mediaq.pipelines.requests import Name, ObjectKey, Text, checked_type
 from mediaq.store import operations
@@ -132,7 +132,8 @@ async def _pictures(work: Work) -> list[Piece]:
 
 
 async def _read_image(work: Work) -> bytes:
-    return await objects.read(work.tools.aws, work.bucket, work.job.request["s3Key"], most=IMAGE_BYTES)
+    tools, key = work.tools, work.job.request["s3Key"]
+    return await for_embedding(tools.aws, tools.converter, work.bucket, key)
 
 
 def _batches(request: Request, wanted: Wanted, pictures: Sequence[Piece]) -> list[Batch]:

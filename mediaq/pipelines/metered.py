@@ -13,16 +13,13 @@ from loguru import logger
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 from tenacity.wait import wait_exponential_jitter
 
-from mediaq.aws.calls import call as call_aws
-from mediaq.aws.calls import request_id
-from mediaq.aws.limits import limit_of
 from mediaq.errors import NoRoom, ProviderError, Refused, Throttled, TryAgain, Unanswered, Unreachable
 from mediaq.model import Certainty, Charge, Settled, TaskStatus
 from mediaq.pipelines.flights import Flight
 from mediaq.pipelines.inflight import Passage
-from mediaq.pipelines.operation import Call, Perform, Work
+from mediaq.pipelines.operation import Work
 from mediaq.pipelines.price_list import prices_now
-from mediaq.pipelines.reuse import Same, look_up, same
+from mediaq.pipelines.reuse import Same, look_up
 from mediaq.pipelines.turns import take_turn
 from mediaq.store import operations
 from mediaq.store.operations import Earlier, UnderWay
@@ -44,25 +41,6 @@ class Answered:
     """What a call came to that was made here."""
 
     result: Any
-
-
-def once(call: Call) -> Perform:
-    """Makes an operation of one billable call that is answered at once."""
-    limit = limit_of(call.service, call.method)
-
-    async def perform(work: Work) -> Any:
-        charge = prices_now().charge(call.item, call.count(work.job.request))
-        params = call.params(work)
-        content = await call.content(work) if call.content and work.tools.settings.reuse.enabled else None
-        known_by = same(work, call.method, params, content)
-
-        async def make(run: operations.Run) -> Settled:  # noqa: ARG001 - the shape of Make
-            answer = await call_aws(work.tools.aws, call.service, call.method, **params)
-            return Settled(call.read(answer), charge, request_id=request_id(answer))
-
-        return await patiently(work, lambda: paid(work, call.service, limit, charge, make, same=known_by))
-
-    return perform
 
 
 async def paid(

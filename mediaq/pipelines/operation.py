@@ -14,9 +14,11 @@ from mediaq.aws.clients import Aws
 from mediaq.aws.limits import Limits
 from mediaq.model import Job, TaskStatus
 from mediaq.pipelines.clock import Clock
+from mediaq.pipelines.converter import Converter
 from mediaq.pipelines.flights import Flights
 from mediaq.pipelines.holds import Holds
 from mediaq.pipelines.inflight import Inflight
+from mediaq.pipelines.parameters import Parameters
 from mediaq.settings import Settings
 from mediaq.store.pool import Store
 
@@ -39,6 +41,7 @@ class Tools:
         inflight: Sees through what must not be cut short.
         holds: Queues that no job should be claimed of for now.
         limits: What providers let the account do, kept by all workers together.
+        converter: Makes JPEGs of images that AWS does not take as they are.
         flights: Calls under way here that other jobs want, too.
     """
 
@@ -50,6 +53,7 @@ class Tools:
     inflight: Inflight
     holds: Holds
     limits: Limits
+    converter: Converter
     flights: Flights = field(factory=Flights)
 
 
@@ -82,17 +86,22 @@ class Work:
         """The bucket that the media is in."""
         return self.tools.settings.aws.bucket
 
-    async def share(self, name: str, act: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Does something once for all of the job's operations, and returns what it came to.
+    async def share(self, name: str, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Makes something for all of the job's operations; what failed is made again for the next that asks.
 
         Args:
             name: What it is shared as.
-            act: Does it, for the first operation that asks.
+            make: Makes it.
         """
-        if (task := self.shared.get(name)) is None:
-            task = self.shared[name] = asyncio.create_task(act(), name=name)
-        shared: T = await asyncio.shield(task)
-        return shared
+        found = self.shared.get(name)
+        if found is None or _failed(found):
+            found = self.shared[name] = asyncio.create_task(make())
+        made: T = await asyncio.shield(found)
+        return made
+
+
+def _failed(task: asyncio.Task[Any]) -> bool:
+    return task.done() and (task.cancelled() or task.exception() is not None)
 
 
 Perform = Callable[[Work], Awaitable[Any]]
@@ -104,29 +113,6 @@ def nothing(request: Request) -> tuple[str, ...]:  # noqa: ARG001 - the shape of
 
 
 @frozen
-class Call:
-    """One billable call, answered at once.
-
-    Args:
-        service: boto's name of the service.
-        method: The client's method.
-        item: The line of the price list.
-        params: The call's parameters.
-        count: What is billed at most, as the price line counts it; known before the call.
-        read: The result in the answer.
-        content: What the parameters only point to, by a name that changes when it does.
-    """
-
-    service: str
-    method: str
-    item: str
-    params: Callable[[Work], dict[str, Any]]
-    count: Callable[[Request], int]
-    read: Callable[[Answer], Any]
-    content: Callable[[Work], Awaitable[str]] | None = None
-
-
-@frozen
 class Operation:
     """Something that is done to a media item.
 
@@ -135,17 +121,19 @@ class Operation:
         result: The key of its result.
         perform: Does it, records it and returns the result.
         needs: The operations whose results it needs, given the request.
+        parameters: What callers may say of it; None: nothing but that they want it.
     """
 
     name: str
     result: str
     perform: Perform
     needs: Callable[[Request], tuple[str, ...]] = nothing
+    parameters: type[Parameters] | None = None
 
 
 def by_name(request: Request) -> tuple[str, ...]:
-    """Says that a request names its operations, each by `true`."""
-    return tuple(name for name, asked in request["operations"].items() if asked)
+    """Says that a request names its operations, each by `true` or by an object, however empty."""
+    return tuple(name for name, asked in request["operations"].items() if asked is not False)
 
 
 def by_result_key(results: Results) -> dict[str, Any]:
