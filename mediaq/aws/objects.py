@@ -33,6 +33,11 @@ class ObjectInfo:
     size: int
     etag: str
 
+    @property
+    def version(self) -> str:
+        """A name of the object that changes when its content does."""
+        return f"s3://{self.bucket}/{self.key} {self.etag}"
+
 
 async def head(aws: Aws, bucket: str, key: str) -> ObjectInfo:
     """Looks at an object.

@@ -8,7 +8,6 @@ from mediaq.aws.calls import call, request_id
 from mediaq.aws.limits import limit_of
 from mediaq.model import Settled
 from mediaq.pipelines import pictures
-from mediaq.pipelines.content import name_version
 from mediaq.pipelines.metered import paid, patiently
 from mediaq.pipelines.operation import Operation, Pipeline, Work
 from mediaq.pipelines.parameters import Faces, Labels, Moderation, Parameters, Text, aws_parameters
@@ -49,7 +48,7 @@ def _look(
 
         async def attempt() -> Any:
             picture = await _find_picture(work)
-            known_by = same(work, method, asked, name_version(picture.info))
+            known_by = same(work, method, asked, picture.info.version)
             content = await _prepare(work, picture, turns=turns)
 
             async def make(run: operations.Run) -> Settled:  # noqa: ARG001 - the shape of Make

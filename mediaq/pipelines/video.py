@@ -14,7 +14,6 @@ from mediaq.aws.calls import call
 from mediaq.aws.limits import TRANSCRIPTION_JOBS, VIDEO_JOBS, limit_of
 from mediaq.errors import ProviderError, ProviderJobFailed, ProviderJobRefused, Refused, StaleToken, TryAgain
 from mediaq.model import Settled, TaskStatus
-from mediaq.pipelines.content import name_version
 from mediaq.pipelines.film import find_film, take_thumbnails
 from mediaq.pipelines.metered import copied, patiently, pause, recorded
 from mediaq.pipelines.operation import Answer, Operation, Pipeline, Work
@@ -39,7 +38,7 @@ async def transcribe(work: Work) -> Any:
     if not film.probe.has_audio:
         raise Refused(f"{film.info.key} has no sound to transcribe", "NoAudio")
     charge = prices_now().charge("transcribe.batch", film.probe.audio_ms)
-    known_by = same(work, name_version(film.info))
+    known_by = same(work, film.info.version)
     if (known := await find_earlier(work, known_by)) and (own := await _copy_transcript(work, known.result)):
         return await copied(work, "transcribe", charge.item, known_by, own)
 
@@ -70,7 +69,7 @@ async def detect_labels(work: Work) -> Any:
     """
     film = await find_film(work)
     estimate = prices_now().charge("rekognition.video.labels", film.probe.duration_ms)
-    known_by = same(work, name_version(film.info))
+    known_by = same(work, film.info.version)
     if known := await find_earlier(work, known_by):
         return await copied(work, "rekognition", estimate.item, known_by, known.result)
     place = {"S3Object": {"Bucket": film.info.bucket, "Name": film.info.key}}
