@@ -8,12 +8,14 @@ from mediaq.aws.calls import call, request_id
 from mediaq.aws.limits import limit_of
 from mediaq.model import Settled
 from mediaq.pipelines import pictures
+from mediaq.pipelines.content import name_version
 from mediaq.pipelines.metered import paid, patiently
 from mediaq.pipelines.operation import Operation, Pipeline, Work
 from mediaq.pipelines.parameters import Faces, Labels, Moderation, Parameters, Text, aws_parameters
 from mediaq.pipelines.pictures import Picture, Route
 from mediaq.pipelines.price_list import prices_now
 from mediaq.pipelines.requests import ObjectKey, request_type
+from mediaq.pipelines.reuse import same
 from mediaq.pipelines.scratch import Scratch
 from mediaq.store import operations
 
@@ -46,29 +48,35 @@ def _look(
         charge = prices_now().charge(PRICE, 1)
 
         async def attempt() -> Any:
-            content = await _prepare(work, turns=turns)
+            picture = await _find_picture(work)
+            known_by = same(work, method, [asked, name_version(picture.info)])
+            content = await _prepare(work, picture, turns=turns)
 
             async def make(run: operations.Run) -> Settled:  # noqa: ARG001 - the shape of Make
                 image = await _image(work, content)
                 answer = await call(work.tools.aws, "rekognition", method, Image=image, **asked)
                 return Settled(answer[part], charge, request_id=request_id(answer))
 
-            return await paid(work, "rekognition", limit, charge, make)
+            return await paid(work, "rekognition", limit, charge, make, same=known_by)
 
         return await patiently(work, attempt)
 
     return Operation(name, result, perform, parameters=parameters)
 
 
-async def _prepare(work: Work, *, turns: bool) -> Scratch | None:
-    """Looks at the image, and puts aside what is to be sent of it, once for all of the job's operations.
+async def _find_picture(work: Work) -> Picture:
+    """Looks at the image, once for all of the job's operations."""
+    tools, key = work.tools, work.job.request["s3Key"]
+    return await work.share("picture", lambda: pictures.look(tools.aws, work.bucket, key))
+
+
+async def _prepare(work: Work, picture: Picture, *, turns: bool) -> Scratch | None:
+    """Puts aside what is to be sent of the image, once for all of the job's operations.
 
     Returns:
         The bytes to be sent; None: Rekognition reads the object itself.
     """
-    tools, key = work.tools, work.job.request["s3Key"]
-    picture = await work.share("picture", lambda: pictures.look(tools.aws, work.bucket, key))
-    way = pictures.route(picture, turns=turns, by_reference=tools.settings.aws.read_by_reference)
+    way = pictures.route(picture, turns=turns, by_reference=work.tools.settings.aws.read_by_reference)
     return None if way is Route.REFERENCE else await work.share(way, lambda: _put_aside(work, picture, way))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
 import httpx
-from attrs import frozen
+from attrs import field, frozen
 from redis.asyncio import Redis
 
 from mediaq.aws.clients import Aws
@@ -15,6 +15,7 @@ from mediaq.aws.limits import Limits
 from mediaq.model import Job, TaskStatus
 from mediaq.pipelines.clock import Clock
 from mediaq.pipelines.converter import Converter
+from mediaq.pipelines.flights import Flights
 from mediaq.pipelines.holds import Holds
 from mediaq.pipelines.inflight import Inflight
 from mediaq.pipelines.parameters import Parameters
@@ -41,6 +42,7 @@ class Tools:
         holds: Queues that no job should be claimed of for now.
         limits: What providers let the account do, kept by all workers together.
         converter: Makes JPEGs of images that AWS does not take as they are.
+        flights: Calls under way here that other jobs want, too.
     """
 
     settings: Settings
@@ -52,6 +54,7 @@ class Tools:
     holds: Holds
     limits: Limits
     converter: Converter
+    flights: Flights = field(factory=Flights)
 
 
 @frozen
