@@ -198,7 +198,8 @@ class Writer:
 
     async def _lock(self, connection: Connection, batch: Sequence[Write]) -> None:
         # In one order for all processes, so that none waits for another in a circle.
-        await self._queries.lock_jobs(connection, ids=[write.job_id for write in batch])
+        ids = [write.job_id for write in batch]
+        await self._queries.lock_jobs(connection, ids=ids, patience=f"{PATIENCE * 1000:.0f}")
         if deriving := [write.job_id for write in batch if write.act.derives]:
             await self._queries.lock_media_items_of(connection, ids=deriving)
         if names := [write.name for write in batch if write.name is not None]:

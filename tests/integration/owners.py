@@ -19,13 +19,13 @@ from mediaq.pipelines.catalog import PIPELINES
 from mediaq.pipelines.runner import run_job
 from mediaq.resources import open_resources
 from mediaq.settings import load_settings
-from mediaq.store import pool
+from mediaq.store import pool, writer
 
 # Seconds that a call may take, and for which its record is good (see `metered`): short, so that others need
 # not wait for long until a call that is never answered may be repeated.
-CALL_TIMEOUT, FRESH = 0.5, 0.3
-# Likewise, for how long a frozen one may hold its locks (see `pool`).
-SILENCE = 1.0
+CALL_TIMEOUT, FRESH = 1.0, 0.3
+# Likewise, for how long a frozen one may hold its locks, between statements and within one.
+SILENCE, PATIENCE = 1.0, 3.0
 SETTINGS = {
     "MEDIAQ_AWS__CALL_TIMEOUT": str(CALL_TIMEOUT),
     "MEDIAQ_AWS__FIRST_WAIT": "0.01",
@@ -86,7 +86,7 @@ def own(environment: Mapping[str, str], queue: str, job_id: str, fate: Fate | No
     """Runs a job in this process; tells what came of it, unless it dies before."""
     os.environ.update(environment)
     logger.remove()
-    metered.FRESH, pool.SILENCE = FRESH, SILENCE
+    metered.FRESH, pool.SILENCE, writer.PATIENCE = FRESH, SILENCE, PATIENCE
     loop = FatedLoop(fate, told)
     with asyncio.Runner(loop_factory=lambda: loop) as runner:
         told.send(("ended", runner.run(_run(loop, queue, job_id)), loop.steps))

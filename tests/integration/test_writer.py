@@ -20,9 +20,9 @@ from store_kit import CHARGE, OPERATIONS, accepted, completed, failed, look, sta
 from mediaq.errors import FenceLost, Unanswered
 from mediaq.model import Job, JobStatus, Progress, Settled, TaskStatus, Tier, Vector
 from mediaq.settings import Database
-from mediaq.store import attempts, operations
+from mediaq.store import attempts, operations, pool, writer
 from mediaq.store.operations import Run
-from mediaq.store.pool import SILENCE, Store, open_store
+from mediaq.store.pool import Store, open_store
 from mediaq.store.writer import LAST_WORDS, MOST, ROOM
 
 pytest_plugins = ["store_fixtures"]
@@ -333,16 +333,23 @@ async def test_a_postgres_that_restarts_under_writes_costs_none_of_them(
     assert await store.link.outlast(partial(recorded_operations, store)) == names
 
 
+@pytest.mark.parametrize(
+    ("side", "word"),
+    [("command", b"COMMIT"), ("answer", b"adopted")],
+    ids=["between statements", "within one"],
+)
 async def test_a_process_that_freezes_in_a_transaction_does_not_keep_its_jobs_from_others(
-    store: Store, migrated_url: str
+    store: Store, migrated_url: str, monkeypatch: pytest.MonkeyPatch, side: str, word: bytes
 ) -> None:
     """Postgres takes its locks away; what it was to commit is written anew when it wakes up, if it may."""
+    monkeypatch.setattr(pool, "SILENCE", 1.0)
+    monkeypatch.setattr(writer, "PATIENCE", 2.0)
     async with Crossing(migrated_url) as crossing, open_store(Database(url=crossing.url)) as frozen:
         job = await started(frozen)
-        trap = crossing.set_trap("command", b"COMMIT", silent=True)
+        trap = crossing.set_trap(side, word, silent=True)
         writing = asyncio.create_task(begun(frozen, job))
         await trap.sprung.wait()
-        async with asyncio.timeout(SILENCE + 5):
+        async with asyncio.timeout(10):
             again = await started(store, job)
         crossing.speak()
         with pytest.raises(FenceLost):
@@ -395,8 +402,9 @@ async def test_a_process_ends_soon_though_postgres_is_away_and_whoever_writes_he
     store: Store, migrated_url: str, how: str
 ) -> None:
     async with Crossing(migrated_url) as crossing:
-        async with open_store(Database(url=crossing.url, timeout=1)) as closing:
-            job = await started(closing)
+        async with open_store(Database(url=crossing.url)) as closing:
+            # Both kinds of connections are open.
+            job = await look(closing, await started(closing))
             getattr(crossing, how)()
             writes = await queued(*(begun(closing, job) for _ in range(ROOM + 10)))
             await asyncio.sleep(0.1)
