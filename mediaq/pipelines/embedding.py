@@ -13,7 +13,7 @@ from mediaq.aws.models import invoke_model
 from mediaq.errors import Refused
 from mediaq.model import Certainty, Settled, Vector
 from mediaq.pipelines import cache, openai
-from mediaq.pipelines.film import find_film, take_thumbnails
+from mediaq.pipelines.film import find_film, take_frame
 from mediaq.pipelines.metered import paid, patiently, recorded
 from mediaq.pipelines.operation import Operation, Pipeline, Request, Results, Work
 from mediaq.pipelines.price_list import prices_now
@@ -113,8 +113,7 @@ async def _content(work: Work) -> bytes:
             return await patiently(work, lambda: _read_image(work))
         case _:
             film = await find_film(work)
-            frames = await patiently(work, lambda: take_thumbnails(work, film, 1, FRAME_SIDE))
-            return frames[0].jpeg
+            return await patiently(work, lambda: take_frame(work, film, FRAME_SIDE))
 
 
 async def _read_image(work: Work) -> bytes:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import Any, TypeVar
 
 import httpx
+import msgspec
 from attrs import frozen
 from redis.asyncio import Redis
 
@@ -21,6 +22,8 @@ from mediaq.store.pool import Store
 Request = Mapping[str, Any]
 Answer = Mapping[str, Any]
 Results = Mapping[str, Any]
+
+T = TypeVar("T")
 
 
 @frozen
@@ -75,6 +78,19 @@ class Work:
         """The bucket that the media is in."""
         return self.tools.settings.aws.bucket
 
+    async def once_a_job(self, name: str, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Makes something for all of the job's operations; what failed is made again for the next that asks.
+
+        Args:
+            name: What it is shared as.
+            make: Makes it.
+        """
+        found = self.shared.get(name)
+        if found is None or (found.done() and found.exception() is not None):
+            found = self.shared[name] = asyncio.create_task(make())
+        made: T = await asyncio.shield(found)
+        return made
+
 
 Perform = Callable[[Work], Awaitable[Any]]
 
@@ -114,17 +130,19 @@ class Operation:
         result: The key of its result.
         perform: Does it, records it and returns the result.
         needs: The operations whose results it needs, given the request.
+        parameters: What callers may say of it; None: nothing but that they want it.
     """
 
     name: str
     result: str
     perform: Perform
     needs: Callable[[Request], tuple[str, ...]] = nothing
+    parameters: type[msgspec.Struct] | None = None
 
 
 def by_name(request: Request) -> tuple[str, ...]:
-    """Says that a request names its operations, each by `true`."""
-    return tuple(name for name, asked in request["operations"].items() if asked)
+    """Says that a request names its operations, each by `true` or by an object, however empty."""
+    return tuple(name for name, asked in request["operations"].items() if asked is not False)
 
 
 def by_result_key(results: Results) -> dict[str, Any]:
@@ -145,6 +163,7 @@ class Pipeline:
         asked: The operations that a request names.
         outcome: What a job returns, from its operations' results by result key.
         metadata: What a job adds to its media item, from what it returns.
+        noted: What its operations put on record beside their results, by name: added to the media item too.
     """
 
     queue: str
@@ -155,6 +174,7 @@ class Pipeline:
     asked: Callable[[Request], tuple[str, ...]] = by_name
     outcome: Callable[[Results], dict[str, Any]] = by_result_key
     metadata: Callable[[Results], dict[str, Any]] = by_result_key
+    noted: tuple[str, ...] = ()
 
     def operation(self, name: str) -> Operation:
         """Returns the operation of that name.

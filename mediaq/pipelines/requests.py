@@ -31,12 +31,12 @@ def request_type(name: str, operations: tuple[Operation, ...], *fields: Field) -
 
     Args:
         name: The type's name, `ImageRequest` say.
-        operations: The operations that may be asked for, each by `true`; one at least.
+        operations: The operations that may be asked for, each by `true` or by its parameters; one at least.
         fields: Further fields: name, type and, where it may be left out, default.
     """
     asked: type = msgspec.defstruct(
         f"{name}Operations",
-        [(operation.name, bool, False) for operation in operations],
+        [(operation.name, _ways_to_ask(operation), False) for operation in operations],
         namespace={"__post_init__": _one_at_least},
         frozen=True,
         forbid_unknown_fields=True,
@@ -57,7 +57,11 @@ def checked_type(name: str, check: Callable[[Any], None] | None, *fields: Field)
     )
 
 
+def _ways_to_ask(operation: Operation) -> Any:
+    return bool if operation.parameters is None else bool | operation.parameters
+
+
 def _one_at_least(asked: Any) -> None:
-    if not any(msgspec.structs.asdict(asked).values()):
+    if all(how is False for how in msgspec.structs.asdict(asked).values()):
         names = ", ".join(asked.__struct_fields__)
         raise ValueError(f"Ask for at least one of: {names}")
