@@ -82,6 +82,20 @@ def sound(seconds: float = 1.0) -> bytes:
     return out.getvalue()
 
 
+def surround_sound() -> bytes:
+    """A second of six channels."""
+    out = io.BytesIO()
+    with av.open(out, "w", format="ipod") as container:
+        audio = container.add_stream("aac", rate=SAMPLES_PER_SECOND, layout="5.1")
+        frame = av.AudioFrame("fltp", "5.1", SAMPLES_PER_SECOND)
+        frame.sample_rate, frame.time_base, frame.pts = SAMPLES_PER_SECOND, Fraction(1, SAMPLES_PER_SECOND), 0
+        for plane in frame.planes:
+            plane.update(bytes(plane.buffer_size))
+        container.mux(audio.encode(frame))
+        container.mux(audio.encode(None))
+    return out.getvalue()
+
+
 def covered_sound() -> bytes:
     """An MP3 with a cover picture."""
     out = io.BytesIO()
