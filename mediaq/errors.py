@@ -23,6 +23,20 @@ class FenceLost(MediaqError):
     """Another worker has started this job since: this one must start no further call for it."""
 
 
+class OnRecord(MediaqError):
+    """The result of an operation or of its part is on record: an earlier owner's call was answered late.
+
+    Args:
+        result: The result.
+        part: The part that it is of; empty: it is the whole one.
+    """
+
+    def __init__(self, result: object, part: str = "") -> None:
+        super().__init__("the result is on record")
+        self.result = result
+        self.part = part
+
+
 class ProviderError(MediaqError):
     """A provider (AWS, OpenAI) did not do what was asked; the subclass says what follows.
 
@@ -37,7 +51,21 @@ class ProviderError(MediaqError):
 
 
 class TryAgain(ProviderError):
-    """Refused for now and not billed (throttled, 5xx): the same call may succeed in a moment."""
+    """Refused for now and not billed (5xx, say): the same call may succeed in a moment."""
+
+
+class Throttled(TryAgain):
+    """Refused for now as one call too many, and not billed: all who make such calls should slow down.
+
+    Args:
+        reason: What happened, in words for the user.
+        code: The provider's own error code.
+        limit: What it was too many for, `rekognition.DetectLabels` say.
+    """
+
+    def __init__(self, reason: str, code: str, limit: str) -> None:
+        super().__init__(reason, code)
+        self.limit = limit
 
 
 class Unreachable(TryAgain):

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
 import typed_settings as ts
 from attrs import field
+
+from mediaq.quotas import CALLS
 
 
 def _number(value: Any, *, kind: Callable[[Any], Any], least: float, most: float) -> Any:
@@ -62,6 +64,19 @@ def _text(value: Any) -> str:
     return value
 
 
+def _switch(value: Any) -> bool:
+    # The environment has only texts.
+    known = {True: True, False: False, "true": True, "false": False}
+    if not isinstance(value, bool | str) or value not in known:
+        raise ValueError("true or false is wanted")
+    return known[value]
+
+
+def switch(default: bool, text: str) -> Any:
+    """Declares a setting that is true or false."""
+    return field(default=default, converter=_switch, metadata={"help": text})
+
+
 def text(default: str, text: str) -> Any:
     """Declares a setting that is a piece of text."""
     return field(default=default, converter=_text, metadata={"help": text})
@@ -91,14 +106,22 @@ def parse_concurrency(text: str) -> dict[str, int]:
         ValueError: It is not of that form, names a queue twice, or a number is not at least 1.
     """
     found: dict[str, int] = {}
-    for part in text.split(",") if text.strip() else ():
-        queue, _, jobs = (piece.strip() for piece in part.rpartition("="))
+    for part, queue, jobs in _pairs(text):
         if not (queue and jobs.isdecimal() and int(jobs)):
-            raise ValueError(f"{part.strip()!r} is not of the form QUEUE=JOBS, with 1 or more jobs")
-        if queue in found:
-            raise ValueError(f"{queue!r} is named twice")
+            raise ValueError(f"{part!r} is not of the form QUEUE=JOBS, with 1 or more jobs")
         found[queue] = int(jobs)
     return found
+
+
+def _pairs(text: str) -> Iterator[tuple[str, str, str]]:
+    """Yields the parts of `name=value,other=value`, each with its name and value, which may be empty."""
+    named: set[str] = set()
+    for part in text.split(",") if text.strip() else ():
+        name, _, value = (piece.strip() for piece in part.rpartition("="))
+        if name in named:
+            raise ValueError(f"{name!r} is named twice")
+        named.add(name)
+        yield part.strip(), name, value
 
 
 def _concurrency(value: Any) -> str:
@@ -109,6 +132,33 @@ def _concurrency(value: Any) -> str:
 def by_queue(text: str) -> Any:
     """Declares a setting that is a number of jobs by queue, as in `image-processing=3,other=10`."""
     return field(default="", converter=_concurrency, metadata={"help": text})
+
+
+def parse_rates(text: str) -> dict[str, float]:
+    """Reads calls per second by operation, as in `rekognition.DetectLabels=50,comprehend.DetectSentiment=20`.
+
+    Raises:
+        ValueError: It is not of that form, names an operation twice or one that there is not, or a rate is
+            less than one call in 100 s.
+    """
+    found: dict[str, float] = {}
+    for part, operation, calls in _pairs(text):
+        if not operation:
+            raise ValueError(f"{part!r} is not of the form OPERATION=CALLS")
+        if operation not in CALLS:
+            raise ValueError(f"there is no operation {operation!r}; there are {', '.join(CALLS)}")
+        found[operation] = _number(calls, kind=float, least=0.01, most=float("inf"))
+    return found
+
+
+def _rates(value: Any) -> str:
+    parse_rates(_text(value))
+    return str(value)
+
+
+def by_operation(text: str) -> Any:
+    """Declares a setting that is a number of calls by operation, as in `rekognition.DetectLabels=50`."""
+    return field(default="", converter=_rates, metadata={"help": text})
 
 
 def address(default: str, text: str) -> Any:
@@ -138,6 +188,6 @@ def mask(value: Any) -> str:
     """Returns a value as text, with a secret or a URL's password replaced by stars."""
     if isinstance(value, ts.types.SecretStr):
         return "***" if value else ""
-    if isinstance(value, tuple):
+    if isinstance(value, bool | tuple):
         return json.dumps(value)
     return PASSWORD.sub(lambda found: f"{found[1] or found[2]}***", str(value))

@@ -166,6 +166,7 @@ class OpenJob:
 
     id: str
     type: str
+    user_id: str
     status: JobStatus = field(converter=JobStatus)
     progress: Mapping[str, Any]
     attempts: int
@@ -175,11 +176,6 @@ class OpenJob:
     fence: int
     accepted_at: datetime
     due_at: datetime | None
-
-    @property
-    def attempts_left(self) -> int:
-        """How many attempts may still be started."""
-        return max(self.max_attempts - self.attempts, 0)
 
 
 @frozen

@@ -15,6 +15,7 @@ from attrs import frozen
 from mediaq.errors import SettingsError
 from mediaq.fields import (
     address,
+    by_operation,
     by_queue,
     choice,
     mask,
@@ -22,6 +23,7 @@ from mediaq.fields import (
     one_of,
     parse_concurrency,
     secret,
+    switch,
     text,
     texts,
     whole,
@@ -95,6 +97,9 @@ class Aws:
     bucket: str = text(
         "media", "Bucket that uploads are in; thumbnails and transcripts are written there too."
     )
+    read_by_reference: bool = switch(
+        True, "Whether Rekognition may read the bucket itself; false: images are sent to it as bytes."
+    )
     first_wait: float = number(0.2, "Seconds before the first repetition; doubles, with jitter.", least=0.001)
     longest_wait: float = number(20.0, "Seconds between two repetitions at most.", least=0.001)
     provider_patience: float = number(
@@ -112,6 +117,34 @@ class Aws:
 
 
 @frozen
+class Limits:
+    """What AWS lets the account do, which all workers keep together."""
+
+    rates: str = by_operation(
+        "Calls per second, as rekognition.DetectLabels=50,comprehend.DetectSentiment=20; of operations that "
+        "are not named, AWS's default quotas in the region."
+    )
+    share: float = number(
+        0.98, "Share of those rates that is used; AWS counts by a clock of its own.", most=1, least=0.1
+    )
+    video_jobs: int = whole(20, "Video jobs that Rekognition runs at once.")
+    transcription_jobs: int = whole(100, "Jobs that Transcribe runs at once.")
+
+
+@frozen
+class Image:
+    """How images are converted that Rekognition does not take as they are stored."""
+
+    conversions: int = whole(1, "Images converted at once in a process, each in a process of its own.")
+    most_bytes: int = whole(200_000_000, "Bytes of an image that is converted at most.")
+    most_pixels: int = whole(200_000_000, "Pixels of an image that is converted at most.")
+    memory: int = whole(
+        1 << 30, "Bytes of memory that one conversion may take, where the system can limit it (Linux)."
+    )
+    timeout: int = whole(60, "Seconds one conversion may take.")
+
+
+@frozen
 class Video:
     """What is made of videos."""
 
@@ -122,6 +155,13 @@ class Video:
     longest_sound: float = number(
         14400.0, "Seconds of sound that Transcribe takes at most: 4 hours, more where your account may."
     )
+
+
+@frozen
+class Text:
+    """How texts are read."""
+
+    most_bytes: int = whole(10 * 1024 * 1024, "Bytes of UTF-8 that a text in S3 may have.")
 
 
 @frozen
@@ -290,7 +330,10 @@ class Settings:
     redis: Redis = Redis()
     database: Database = Database()
     aws: Aws = Aws()
+    limits: Limits = Limits()
+    image: Image = Image()
     video: Video = Video()
+    text: Text = Text()
     embedding: Embedding = Embedding()
     worker: Worker = Worker()
     upkeep: Upkeep = Upkeep()

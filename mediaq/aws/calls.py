@@ -11,6 +11,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from mediaq.aws.clients import Aws
 from mediaq.aws.failures import classify
+from mediaq.aws.limits import limit_of
 
 FAILURES = (BotoCoreError, ClientError, aiohttp.ClientError, OSError, TimeoutError)
 
@@ -50,11 +51,12 @@ async def call_and_read(aws: Aws, service: str, method: str, read: Read[T], **pa
         ProviderError: By its subclass, what follows: TryAgain, Unanswered, NoRoom or Refused.
     """
     try:
-        client = await aws.client(service)
         async with asyncio.timeout(aws.settings.call_timeout):
+            client = await aws.client(service)
             return await read(await getattr(client, method)(**params))
     except FAILURES as error:
-        raise classify(error, service) from error
+        limit = limit_of(service, method, params.get("modelId", ""))
+        raise classify(error, service, limit) from error
 
 
 async def _as_it_is(answer: dict[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from botocore import exceptions
 
-from mediaq.errors import NoRoom, ProviderError, Refused, StaleToken, TryAgain, Unanswered, Unreachable
+from mediaq.errors import (
+    NoRoom,
+    ProviderError,
+    Refused,
+    StaleToken,
+    Throttled,
+    TryAgain,
+    Unanswered,
+    Unreachable,
+)
 
 # Error codes of the AWS API references that say: not now. Every 5xx says so too.
 AGAIN = frozenset(
@@ -16,9 +25,14 @@ AGAIN = frozenset(
         "InternalServerException",
         "ModelErrorException",
         "ModelNotReadyException",
-        "ProvisionedThroughputExceededException",
         "ServiceUnavailableException",
         "SlowDown",
+    }
+)
+# Those that say: too many calls. S3's SlowDown is none: its rates are by prefix, and nobody keeps them here.
+THROTTLED = frozenset(
+    {
+        "ProvisionedThroughputExceededException",
         "Throttling",
         "ThrottlingException",
         "TooManyRequestsException",
@@ -44,21 +58,23 @@ NAMES = {
 }
 
 
-def classify(error: Exception, service: str) -> ProviderError:
+def classify(error: Exception, service: str, limit: str) -> ProviderError:
     """Turns what a client of `service` raised into what follows from it.
 
     Args:
         error: A botocore error, a timeout or an error of the connection.
         service: boto's name of the service.
+        limit: What the call counts for, where AWS limits how many there may be.
 
     Returns:
-        A TryAgain, an Unanswered, a NoRoom, a StaleToken or a Refused, with a reason for people.
+        A TryAgain (Throttled, Unreachable or Unanswered where that is known), a NoRoom, a StaleToken or a
+        Refused, with a reason for people.
     """
     name = NAMES.get(service, service)
     code = type(error).__name__
     match error:
         case exceptions.ClientError():
-            return _of_answer(error, name)
+            return _of_answer(error, name, limit)
         case exceptions.ParamValidationError():
             return Refused(f"{name} cannot be asked this: {error}", code)
         case _ if isinstance(error, NEVER_SENT):
@@ -67,7 +83,7 @@ def classify(error: Exception, service: str) -> ProviderError:
             return Unanswered(f"{name} gave no answer: {str(error) or code}", code)
 
 
-def _of_answer(error: exceptions.ClientError, name: str) -> ProviderError:
+def _of_answer(error: exceptions.ClientError, name: str, limit: str) -> ProviderError:
     code = error.response.get("Error", {}).get("Code", "Unknown")
     message = error.response.get("Error", {}).get("Message") or "no reason given"
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 400)
@@ -77,7 +93,9 @@ def _of_answer(error: exceptions.ClientError, name: str) -> ProviderError:
         return StaleToken(f"{name} knows the page no more: {message} ({code})", code)
     if code in UNANSWERED or status in UNANSWERED_STATUS:
         return Unanswered(f"{name} gave up waiting: {message} ({code})", code)
-    if code in AGAIN or status >= 500 or status in (424, 429):
+    if code in THROTTLED or (status == 429 and code not in AGAIN):
+        return Throttled(f"{name} has been called too often for now: {message} ({code})", code, limit)
+    if code in AGAIN or status >= 500 or status == 424:
         return TryAgain(f"{name} is busy or failing: {message} ({code})", code)
     return Refused(f"{name} refused: {message} ({code})", code)
 

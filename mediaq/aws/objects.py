@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from typing import IO, Any
 
 from attrs import frozen
 
@@ -12,6 +13,8 @@ from mediaq.errors import Refused
 
 # aioboto3 reads a body in pieces of 1 KB unless told otherwise, which costs three times the CPU.
 PIECE = 256 * 1024
+# Bytes of one ranged read of `save`.
+STRETCH = 8 * 1024 * 1024
 
 
 @frozen
@@ -45,6 +48,29 @@ async def head(aws: Aws, bucket: str, key: str) -> ObjectInfo:
     return ObjectInfo(bucket, key, answer["ContentLength"], answer["ETag"])
 
 
+async def read_start(aws: Aws, bucket: str, key: str, most: int) -> tuple[ObjectInfo, bytes]:
+    """Looks at an object and reads its first bytes, `most` at most, in one request.
+
+    Raises:
+        Refused: There is no such object, or it is empty.
+        ProviderError: S3 cannot be asked for now.
+    """
+
+    async def read(answer: dict[str, Any]) -> tuple[ObjectInfo, bytes]:
+        size = int(answer["ContentRange"].rpartition("/")[2])
+        return ObjectInfo(bucket, key, size, answer["ETag"]), await _body(answer)
+
+    try:
+        return await call_and_read(
+            aws, "s3", "get_object", read, Bucket=bucket, Key=key, Range=f"bytes=0-{most - 1}"
+        )
+    except Refused as refusal:
+        # No range of nothing can be had.
+        if refusal.code == "InvalidRange":
+            raise Refused(f"{key} is empty", "EmptyObject") from refusal
+        raise _missing(refusal, bucket, key) from refusal
+
+
 async def read_range(aws: Aws, info: ObjectInfo, start: int, end: int) -> bytes:
     """Reads the bytes from `start` up to, and without, `end`.
 
@@ -66,6 +92,19 @@ async def read(aws: Aws, bucket: str, key: str, *, most: int) -> bytes:
     if info.size > most:
         raise Refused(f"s3://{bucket}/{key} has {info.size} bytes; at most {most} are read", "ObjectTooLarge")
     return await _read(aws, bucket, key, IfMatch=info.etag)
+
+
+async def save(aws: Aws, info: ObjectInfo, file: IO[bytes]) -> None:
+    """Reads a whole object into a file, in a fixed amount of memory.
+
+    Raises:
+        Refused: The object is gone or another one by now.
+        ProviderError: S3 cannot be asked for now.
+    """
+    for start in range(0, info.size, STRETCH):
+        stretch = await read_range(aws, info, start, min(start + STRETCH, info.size))
+        await asyncio.to_thread(file.write, stretch)
+    await asyncio.to_thread(file.flush)
 
 
 async def write(aws: Aws, bucket: str, key: str, content: bytes, content_type: str) -> None:

@@ -69,13 +69,20 @@ class Child:
         self._running: asyncio.subprocess.Process | None = None
         self._keeper: asyncio.Task[None] | None = None
 
+    @property
+    def pid(self) -> int | None:
+        """The process id of the program; None while it does not run."""
+        running = self._running
+        return running.pid if running is not None and running.returncode is None else None
+
     async def start(self, *, patience: float) -> None:
         """Start the program and return when it is ready, or has ended where it runs once.
 
         Raises:
             ProcessFailedError: It ended early, or was not ready after `patience` seconds.
         """
-        self._log.write_bytes(b"")
+        if self._running is None:
+            self._log.write_bytes(b"")
         running = await self._spawn()
         try:
             async with asyncio.timeout(patience):
@@ -87,11 +94,8 @@ class Child:
 
     async def stop(self, *, grace: float) -> None:
         """Ask the program to end; after `grace` seconds kill it and what is left of its descendants."""
-        if self._keeper:
-            self._keeper.cancel()
-            await asyncio.wait([self._keeper])
-        running = self._running
-        if running is None or running.returncode is not None:
+        running = await self._let_go()
+        if running is None:
             return
         tree = await asyncio.to_thread(leftovers.descendants, running.pid)
         with suppress(ProcessLookupError):  # it ended just now
@@ -99,10 +103,25 @@ class Child:
         try:
             await asyncio.wait_for(running.wait(), grace)
         except TimeoutError:
-            with suppress(ProcessLookupError):
-                running.kill()
-            await running.wait()
+            await _kill(running)
         await asyncio.to_thread(leftovers.kill, tree)
+
+    async def kill(self) -> None:
+        """Kill the program and its descendants, as a loss of power does; it stays away until `start`."""
+        running = await self._let_go()
+        if running is None:
+            return
+        tree = await asyncio.to_thread(leftovers.descendants, running.pid)
+        await _kill(running)
+        await asyncio.to_thread(leftovers.kill, tree)
+
+    async def _let_go(self) -> asyncio.subprocess.Process | None:
+        """Start the program no more when it ends; return its process, or None where it has ended."""
+        if self._keeper:
+            self._keeper.cancel()
+            await asyncio.wait([self._keeper])
+        running = self._running
+        return running if running is not None and running.returncode is None else None
 
     async def _spawn(self) -> asyncio.subprocess.Process:
         with self._log.open("ab") as log:
@@ -157,3 +176,9 @@ class Child:
         lines = self._log.read_text(errors="replace").splitlines()[-_TAIL_LINES:]
         tail = "".join(f"\n    {line}" for line in lines) or " is empty"
         return ProcessFailedError(f"{self.process.name} {what}. The end of {self._log}:{tail}")
+
+
+async def _kill(running: asyncio.subprocess.Process) -> None:
+    with suppress(ProcessLookupError):  # it ended just now
+        running.kill()
+    await running.wait()

@@ -73,6 +73,14 @@ class Supervisor:
         except* ProcessFailedError as failures:
             raise failures.exceptions[0] from None
 
+    def child(self, name: str) -> Child:
+        """Return a process that was started, for those who try what follows when it is killed.
+
+        Raises:
+            KeyError: None of that name was.
+        """
+        return {child.process.name: child for layer in self._layers for child in layer}[name]
+
     async def stop(self) -> None:
         """Stop everything, what was started last first, and return when no process is left."""
         for layer in reversed(self._layers):

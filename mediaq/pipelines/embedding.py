@@ -8,11 +8,11 @@ from typing import Any, Literal
 
 from attrs import frozen
 
-from mediaq.aws import objects
+from mediaq.aws.limits import OPENAI_EMBEDDINGS, limit_of
 from mediaq.aws.models import invoke_model
 from mediaq.errors import Refused
 from mediaq.model import Certainty, Settled, Vector
-from mediaq.pipelines import cache, openai
+from mediaq.pipelines import cache, openai, pictures
 from mediaq.pipelines.film import find_film, take_frame
 from mediaq.pipelines.metered import paid, patiently, recorded
 from mediaq.pipelines.operation import Operation, Pipeline, Request, Results, Work
@@ -20,8 +20,6 @@ from mediaq.pipelines.price_list import prices_now
 from mediaq.pipelines.requests import ObjectKey, Text, checked_type
 from mediaq.store import operations
 
-# AWS: Titan Multimodal takes a body of 25 MB, and base64 makes four bytes of three.
-IMAGE_BYTES = 25_000_000 * 3 // 4 - 1_000
 # Pixels of the longer side of the frame that stands for a video.
 FRAME_SIDE = 1024
 
@@ -48,6 +46,7 @@ class Model:
     Args:
         name: The model's id.
         service: Who runs it.
+        limit: What calls count for.
         item: The line of the price list.
         dimensions: Length of its vectors.
         most: What is billed for this content at most, as the price line counts it.
@@ -56,6 +55,7 @@ class Model:
 
     name: str
     service: str
+    limit: str
     item: str
     dimensions: int
     most: Callable[[bytes], int]
@@ -89,7 +89,8 @@ async def _embed(work: Work, model: Model, content: bytes) -> Any:
             made.request_id,
         )
 
-    return await paid(work, model.service, prices_now().charge(model.item, model.most(content)), make)
+    estimate = prices_now().charge(model.item, model.most(content))
+    return await paid(work, model.service, model.limit, estimate, make)
 
 
 async def _reuse(work: Work, model: Model, values: list[float]) -> Any:
@@ -117,7 +118,8 @@ async def _content(work: Work) -> bytes:
 
 
 async def _read_image(work: Work) -> bytes:
-    return await objects.read(work.tools.aws, work.bucket, work.job.request["s3Key"], most=IMAGE_BYTES)
+    tools, key = work.tools, work.job.request["s3Key"]
+    return await pictures.for_embedding(tools.aws, tools.converter, work.bucket, key)
 
 
 def _model(work: Work) -> Model:
@@ -126,6 +128,7 @@ def _model(work: Work) -> Model:
         return Model(
             settings.image_model,
             "bedrock",
+            _limit(settings.image_model),
             f"bedrock.{_short(settings.image_model)}.images",
             settings.dimensions,
             lambda content: 1,  # noqa: ARG005 - an image is billed as one, whatever its size
@@ -133,10 +136,23 @@ def _model(work: Work) -> Model:
         )
     if settings.provider == "openai":
         item = f"openai.{settings.openai_model}.tokens"
-        return Model(settings.openai_model, "openai", item, settings.dimensions, len, _embed_by_openai)
+        return Model(
+            settings.openai_model,
+            "openai",
+            OPENAI_EMBEDDINGS,
+            item,
+            settings.dimensions,
+            len,
+            _embed_by_openai,
+        )
     item = f"bedrock.{_short(settings.text_model)}.tokens"
     # A token has at least one byte of UTF-8: there are never more tokens than bytes.
-    return Model(settings.text_model, "bedrock", item, settings.dimensions, len, _embed_text)
+    limit = _limit(settings.text_model)
+    return Model(settings.text_model, "bedrock", limit, item, settings.dimensions, len, _embed_text)
+
+
+def _limit(model: str) -> str:
+    return limit_of("bedrock-runtime", "invoke_model", model)
 
 
 def _short(model: str) -> str:

@@ -64,7 +64,7 @@ async def find_film(work: Work) -> Film:
         Refused: There is no such object, or it is no film.
         ProviderError: S3 cannot be asked for now.
     """
-    return await work.once_a_job("film", lambda: patiently(work, lambda: _probe(work)))
+    return await work.share("film", lambda: patiently(work, lambda: _probe(work)))
 
 
 async def take_pictures(work: Work, film: Film, pictures: Pictures, keep: Keep) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import httpx
 
-from mediaq.errors import ProviderError, Refused, TryAgain, Unanswered, Unreachable
+from mediaq.aws.limits import OPENAI_EMBEDDINGS
+from mediaq.errors import ProviderError, Refused, Throttled, TryAgain, Unanswered, Unreachable
 from mediaq.settings import Embedding
 
 
@@ -33,11 +35,14 @@ async def embed(
     headers = {"Authorization": f"Bearer {settings.openai_key}"}
     url = f"{settings.openai_url.rstrip('/')}/embeddings"
     try:
-        answer = await http.post(url, json=body, headers=headers, timeout=timeout)
+        # httpx's own timeouts are for each step of a call.
+        async with asyncio.timeout(timeout):
+            answer = await http.post(url, json=body, headers=headers, timeout=None)
     except (httpx.ConnectError, httpx.ConnectTimeout) as error:
         raise Unreachable(f"OpenAI cannot be reached: {error}", type(error).__name__) from error
-    except httpx.HTTPError as error:
-        raise Unanswered(f"OpenAI gave no answer: {error}", type(error).__name__) from error
+    except (httpx.HTTPError, TimeoutError) as error:
+        code = type(error).__name__
+        raise Unanswered(f"OpenAI gave no answer: {str(error) or code}", code) from error
     if answer.is_error:
         raise _failure(answer)
     found = answer.json()
@@ -53,7 +58,9 @@ def _failure(answer: httpx.Response) -> ProviderError:
     # OpenAI: 429 insufficient_quota means that the account is out of money, not that it is too fast.
     if answer.status_code in (408, 502, 504):
         return Unanswered(f"OpenAI gave up waiting: {reason} ({answer.status_code})", code)
-    if answer.status_code >= 500 or (answer.status_code == 429 and code != "insufficient_quota"):
+    if answer.status_code == 429 and code != "insufficient_quota":
+        return Throttled(f"OpenAI has been called too often for now: {reason} (429)", code, OPENAI_EMBEDDINGS)
+    if answer.status_code >= 500:
         return TryAgain(f"OpenAI is busy or failing: {reason} ({answer.status_code})", code)
     return Refused(f"OpenAI refused: {reason} ({answer.status_code})", code)
 

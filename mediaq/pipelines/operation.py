@@ -7,23 +7,23 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
 import httpx
-import msgspec
 from attrs import frozen
 from redis.asyncio import Redis
 
 from mediaq.aws.clients import Aws
+from mediaq.aws.limits import Limits
 from mediaq.model import Job, TaskStatus
 from mediaq.pipelines.clock import Clock
+from mediaq.pipelines.converter import Converter
 from mediaq.pipelines.holds import Holds
 from mediaq.pipelines.inflight import Inflight
 from mediaq.settings import Settings
 from mediaq.store.pool import Store
 
+T = TypeVar("T")
 Request = Mapping[str, Any]
 Answer = Mapping[str, Any]
 Results = Mapping[str, Any]
-
-T = TypeVar("T")
 
 
 @frozen
@@ -38,6 +38,8 @@ class Tools:
         http: A client for providers other than AWS.
         inflight: Sees through what must not be cut short.
         holds: Queues that no job should be claimed of for now.
+        limits: What providers let the account do, kept by all workers together.
+        converter: Makes JPEGs of images that AWS does not take as they are.
     """
 
     settings: Settings
@@ -47,6 +49,8 @@ class Tools:
     http: httpx.AsyncClient
     inflight: Inflight
     holds: Holds
+    limits: Limits
+    converter: Converter
 
 
 @frozen
@@ -78,7 +82,7 @@ class Work:
         """The bucket that the media is in."""
         return self.tools.settings.aws.bucket
 
-    async def once_a_job(self, name: str, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    async def share(self, name: str, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Makes something for all of the job's operations; what failed is made again for the next that asks.
 
         Args:
@@ -86,10 +90,14 @@ class Work:
             make: Makes it.
         """
         found = self.shared.get(name)
-        if found is None or (found.done() and found.exception() is not None):
+        if found is None or _failed(found):
             found = self.shared[name] = asyncio.create_task(make())
         made: T = await asyncio.shield(found)
         return made
+
+
+def _failed(task: asyncio.Task[Any]) -> bool:
+    return task.done() and (task.cancelled() or task.exception() is not None)
 
 
 Perform = Callable[[Work], Awaitable[Any]]
@@ -108,7 +116,7 @@ class Call:
         service: boto's name of the service.
         method: The client's method.
         item: The line of the price list.
-        params: The call's parameters.
+        params: Makes the call's parameters, before it goes on record; costs nothing.
         count: What is billed at most, as the price line counts it; known before the call.
         read: The result in the answer.
     """
@@ -116,7 +124,7 @@ class Call:
     service: str
     method: str
     item: str
-    params: Callable[[Work], dict[str, Any]]
+    params: Callable[[Work], Awaitable[dict[str, Any]]]
     count: Callable[[Request], int]
     read: Callable[[Answer], Any]
 
@@ -137,7 +145,7 @@ class Operation:
     result: str
     perform: Perform
     needs: Callable[[Request], tuple[str, ...]] = nothing
-    parameters: type[msgspec.Struct] | None = None
+    parameters: type | None = None
 
 
 def by_name(request: Request) -> tuple[str, ...]:

@@ -53,7 +53,7 @@ async def until_done(work: Work, service: str, look: Callable[[], Awaitable[Stat
     Raises:
         ProviderJobFailed: It failed, and another may not.
         ProviderJobRefused: It failed, and another would too.
-        TryAgain: It is not over after as long as a whole attempt may take; the next attempt finds it again.
+        TryAgain: It is not over after as long as an attempt may take; whoever tries again finds it again.
     """
     longest = work.tools.settings.queues.named(work.job.type).timeout
     async with work.clock.parked():

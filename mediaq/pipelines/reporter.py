@@ -33,6 +33,7 @@ class Reporter:
         self._job = job
         self._announce = announce
         self._news = asyncio.Event()
+        self._over = False
         tasks = {
             name: SubTask(TaskStatus(task["status"]), task.get("message"))
             for name, task in job.progress["subTasks"].items()
@@ -53,6 +54,7 @@ class Reporter:
         try:
             yield
         finally:
+            self._over = True
             telling.cancel()
             await asyncio.gather(telling, return_exceptions=True)
 
@@ -61,7 +63,8 @@ class Reporter:
         await self._announce(self.progress.as_json())
 
     async def _tell(self) -> None:
-        while True:
+        # In Python 3.11 asyncio.wait_for, which redis-py uses, loses a cancellation that meets its end.
+        while not self._over:
             await self._news.wait()
             self._news.clear()
             progress = self.progress

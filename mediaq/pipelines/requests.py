@@ -26,13 +26,19 @@ COMMON: tuple[Field, ...] = (
 )
 
 
-def request_type(name: str, operations: tuple[Operation, ...], *fields: Field) -> type[msgspec.Struct]:
+def request_type(
+    name: str,
+    operations: tuple[Operation, ...],
+    *fields: Field,
+    check: Callable[[Any], None] | None = None,
+) -> type[msgspec.Struct]:
     """Builds the type of a pipeline's requests: the common fields, the operations, and its own fields.
 
     Args:
         name: The type's name, `ImageRequest` say.
         operations: The operations that may be asked for, each by `true` or by its parameters; one at least.
         fields: Further fields: name, type and, where it may be left out, default.
+        check: Checks the whole; raises ValueError, which names the wrong one as "field `name`".
     """
     asked: type = msgspec.defstruct(
         f"{name}Operations",
@@ -41,7 +47,7 @@ def request_type(name: str, operations: tuple[Operation, ...], *fields: Field) -
         frozen=True,
         forbid_unknown_fields=True,
     )
-    return checked_type(name, None, ("operations", asked), *fields)
+    return checked_type(name, check, ("operations", asked), *fields)
 
 
 def checked_type(name: str, check: Callable[[Any], None] | None, *fields: Field) -> type[msgspec.Struct]:

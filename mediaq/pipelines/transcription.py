@@ -8,6 +8,7 @@ from typing import Any
 
 from mediaq.aws import objects
 from mediaq.aws.calls import call
+from mediaq.aws.limits import TRANSCRIPTION_JOBS, limit_of
 from mediaq.errors import Refused
 from mediaq.model import Settled
 from mediaq.pipelines import subtitles
@@ -16,6 +17,7 @@ from mediaq.pipelines.metered import patiently, recorded
 from mediaq.pipelines.operation import Answer, Work
 from mediaq.pipelines.price_list import prices_now
 from mediaq.pipelines.provider_jobs import State, job_name, until_done
+from mediaq.pipelines.turns import ask, holding_place, take_turn
 from mediaq.pipelines.video_parameters import Transcription, said
 from mediaq.store import operations
 
@@ -49,7 +51,9 @@ async def transcribe(work: Work, film: Film) -> Any:
             await until_done(work, "Transcribe", lambda: _look(work, name))
             return Settled(await _collect(work, stem, asked), charge, request_id=name)
 
-        return await recorded(work, "transcribe", charge, make, token=name)
+        async with holding_place(work, TRANSCRIPTION_JOBS, name):
+            await take_turn(work, limit_of("transcribe", "start_transcription_job"))
+            return await recorded(work, "transcribe", charge, make, token=name)
 
     return await patiently(work, attempt)
 
@@ -104,7 +108,7 @@ async def _check_adopted(work: Work, name: str, place: str) -> None:
 
 
 async def _get(work: Work, name: str) -> Answer:
-    answer = await call(work.tools.aws, "transcribe", "get_transcription_job", TranscriptionJobName=name)
+    answer = await ask(work, "transcribe", "get_transcription_job", TranscriptionJobName=name)
     job: Answer = answer["TranscriptionJob"]
     return job
 

@@ -27,7 +27,7 @@ def _of_film(operate: Callable[[Work, Film], Awaitable[Any]]) -> Perform:
 
     async def perform(work: Work) -> Any:
         film = await find_film(work)
-        await work.once_a_job(PROBE, lambda: _record_probe(work, film))
+        await work.share(PROBE, lambda: _record_probe(work, film))
         return await operate(work, film)
 
     return perform

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from mediaq.aws.calls import call
+from mediaq.aws.limits import VIDEO_JOBS, limit_of
 from mediaq.errors import Refused, StaleToken, TryAgain
 from mediaq.model import Settled
 from mediaq.pipelines.film import Film
@@ -13,6 +14,7 @@ from mediaq.pipelines.metered import patiently, recorded
 from mediaq.pipelines.operation import Work
 from mediaq.pipelines.price_list import prices_now
 from mediaq.pipelines.provider_jobs import State, job_name, until_done
+from mediaq.pipelines.turns import ask, holding_place, take_turn
 from mediaq.pipelines.video_parameters import VideoLabels, said
 from mediaq.store import operations
 
@@ -47,7 +49,9 @@ async def detect_labels(work: Work, film: Film) -> Any:
             billed = prices_now().charge("rekognition.video.labels", length)
             return Settled(labels, billed, request_id=job_id)
 
-        return await recorded(work, "rekognition", estimate, make, token=name)
+        async with holding_place(work, VIDEO_JOBS, name):
+            await take_turn(work, limit_of("rekognition", "start_label_detection"))
+            return await recorded(work, "rekognition", estimate, make, token=name)
 
     return await patiently(work, attempt)
 
@@ -105,7 +109,7 @@ async def _read_pages(work: Work, job_id: str, asked: VideoLabels) -> tuple[list
 
 async def _get(work: Work, job_id: str, **page: Any) -> dict[str, Any]:
     try:
-        return await call(work.tools.aws, "rekognition", "get_label_detection", JobId=job_id, **page)
+        return await ask(work, "rekognition", "get_label_detection", JobId=job_id, **page)
     except StaleToken as stale:
         if "NextToken" in page:
             raise

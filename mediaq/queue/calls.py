@@ -61,7 +61,7 @@ class Calls:
         self.wire = Wire(redis, timeout=worker.options.lease)
         self._worker = worker
         self._claim = read_script("claim")
-        self._finish = read_script("admit", "dependents", "evict", "finish")
+        self._finish = read_script("fair", "admit", "dependents", "evict", "finish")
         self._own = (keys.worker(worker.name), keys.worker_executions(worker.name))
 
     async def connect(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import redis.asyncio as aio
@@ -15,6 +16,24 @@ from rq.connections import get_connection_kwargs
 
 # What only one of the two kinds of connections takes, or what is set here.
 _OWN = ("retry", "retry_on_error", "retry_on_timeout", "parser_class", "connection_pool", "driver_info")
+
+
+class Heedful(aio.Redis):
+    """A client whose commands end when their task is cancelled.
+
+    redis-py sends commands through `asyncio.wait_for`, which before Python 3.12 drops a cancellation that
+    comes when all is sent: the task would go on as if nobody had cancelled it.
+    """
+
+    async def execute_command(self, *args: Any, **options: Any) -> Any:
+        """Executes a command; its effect may be there, too, where the task is cancelled."""
+        task = asyncio.current_task()
+        before = task.cancelling() if task else 0
+        try:
+            return await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
+        finally:
+            if task and task.cancelling() > before:
+                raise asyncio.CancelledError
 
 
 def open_async(connection: Redis, timeout: float) -> aio.Redis:
@@ -34,7 +53,7 @@ def open_async(connection: Redis, timeout: float) -> aio.Redis:
     elif issubclass(pool.connection_class, SSLConnection):
         kind = aio.SSLConnection
     settings |= {"socket_timeout": timeout, "retry": AsyncRetry(NoBackoff(), 0)}
-    return aio.Redis.from_pool(aio.ConnectionPool(connection_class=kind, **settings))
+    return Heedful.from_pool(aio.ConnectionPool(connection_class=kind, **settings))
 
 
 def open_impatient(connection: Redis, timeout: float) -> Redis:
@@ -77,7 +96,7 @@ def _open_sentinel(pool: SentinelConnectionPool, settings: dict[str, Any]) -> ai
     return master
 
 
-class _Master(aio.Redis):
+class _Master(Heedful):
     """The client of a Sentinel's master, which closes its clients of the Sentinels with itself."""
 
     async def aclose(self, close_connection_pool: bool | None = None) -> None:

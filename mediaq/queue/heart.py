@@ -54,7 +54,7 @@ class Heart:
         self._loop_thread = threading.get_ident()
         self._stopped = threading.Event()
         self._beat = redis.register_script(read_script("beat").text)
-        self._reap = redis.register_script(read_script("admit", "dependents", "reap").text)
+        self._reap = redis.register_script(read_script("fair", "admit", "dependents", "reap").text)
         self._thread = threading.Thread(target=self._run, daemon=True, name="mediaq-heart")
         # When the unbroken row of beats began; none is unbroken yet.
         self._steady_since: float | None = None

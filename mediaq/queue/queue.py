@@ -192,7 +192,7 @@ class Queue:
         """
         key_list = (keys.job(job_id), keys.queue(self.name), keys.canceled(self.name))
         outcome = await self._run(
-            read_script("admit", "cancel"), key_list, (keys.RQ, *_now(), self.name, job_id)
+            read_script("fair", "admit", "cancel"), key_list, (keys.RQ, *_now(), self.name, job_id)
         )
         if outcome == b"absent":
             raise NoSuchJobError(f"queue {self.name} has no job {job_id}")
@@ -213,7 +213,7 @@ class Queue:
         lists = (keys.queue(self.name), keys.intermediate(self.name))
         arguments = (keys.RQ, keys.OURS, *_now(), self.name, job_id, int(at_front))
         outcome = await self._run(
-            read_script("admit", "requeue"), (keys.job(job_id), *lists, keys.QUEUES), arguments
+            read_script("fair", "admit", "requeue"), (keys.job(job_id), *lists, keys.QUEUES), arguments
         )
         if outcome == b"absent":
             raise NoSuchJobError(f"queue {self.name} has no job {job_id}")
@@ -296,7 +296,7 @@ class Queue:
         now = datetime.now(UTC)
         known = (seen.status, seen.push, int(seen.listed))
         arguments = (keys.RQ, ALIVE, written(now), job.id, *known, *job.items(name, now))
-        return bool(await self._run(read_script("push"), key_list, arguments))
+        return bool(await self._run(read_script("fair", "admit", "push"), key_list, arguments))
 
     async def look(self, job_ids: Sequence[str]) -> list[Seen]:
         """Looks jobs up, in two round trips, without changing anything."""
@@ -317,7 +317,7 @@ class Queue:
         for job in jobs:
             arguments += job.arguments(due)
         wire = self._wire if self._wire.connected else await self._connect()
-        left_out = await read_script("admit", "enqueue").run(wire, self._keys, arguments)
+        left_out = await read_script("fair", "admit", "enqueue").run(wire, self._keys, arguments)
         return [job_id.decode() for job_id in left_out]
 
     async def _run(self, script: Script, key_list: Sequence[Part], arguments: Sequence[Part]) -> Any:

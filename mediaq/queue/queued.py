@@ -27,6 +27,8 @@ class QueuedJob:
         retries_left: How often it may still be run again after this run.
         retry_intervals: Seconds before each further run, of all that the job has, the first first.
         meta: Plain values that RQ's tools show beside the job.
+        share: On whose account it is: those who share a queue are served in turns (`lua/fair.lua`); None:
+            whoever comes first.
     """
 
     id: str
@@ -39,6 +41,7 @@ class QueuedJob:
     retries_left: int
     retry_intervals: tuple[int, ...]
     meta: dict[str, Any]
+    share: str | None = None
 
     def items(self, queue: str, created_at: datetime) -> Parts:
         """Returns the names and values of its hash, but for its status."""
@@ -49,7 +52,9 @@ class QueuedJob:
             *("result_ttl", self.result_ttl, "failure_ttl", self.failure_ttl),
             *("retries_left", self.retries_left, "retry_intervals", json.dumps(self.retry_intervals)),
         )
-        return (*items, "meta", PlainPickle.dumps(self.meta)) if self.meta else items
+        if self.meta:
+            items = (*items, "meta", PlainPickle.dumps(self.meta))
+        return items if self.share is None else (*items, "mediaq_share", self.share)
 
 
 @frozen

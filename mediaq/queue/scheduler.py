@@ -40,7 +40,7 @@ class Scheduler:
         self._queues = tuple(dict.fromkeys(queues))
         self._redis = redis
         self._created_at = utcformat(now())
-        self._move = load_script(redis, "admit", "move_due")
+        self._move = load_script(redis, "fair", "admit", "move_due")
         self._release = redis.register_script(RELEASE_LOCK_SCRIPT)
 
     async def move_due(self) -> int:

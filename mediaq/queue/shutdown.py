@@ -127,7 +127,7 @@ class Shutdown:
         worker = self._worker
         now = datetime.now(UTC)
         redis = open_impatient(worker.connection, LAST_WORDS)
-        redis.register_script(read_script("admit", "dependents", "evict", "finish").text)(
+        redis.register_script(read_script("fair", "admit", "dependents", "evict", "finish").text)(
             keys=[
                 *(keys.LEASES, keys.worker(worker.name), keys.worker_executions(worker.name)),
                 keys.QUEUES,

@@ -45,5 +45,5 @@ async def _is_there(question: Awaitable[object]) -> bool:
 
 
 async def _ask_postgres(resources: Resources) -> None:
-    async with borrow(resources.store, PATIENCE) as connection:
+    async with borrow(resources.store.pool, PATIENCE) as connection:
         await connection.execute("select 1")

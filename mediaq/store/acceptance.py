@@ -60,7 +60,7 @@ async def _make_sure(store: Store, new: NewJob, seconds: float) -> tuple[Job, bo
 
 
 async def _accept(store: Store, new: NewJob, seconds: float) -> tuple[Job, bool]:
-    async with transact(store, seconds) as connection:
+    async with transact(store.pool, seconds) as connection:
         await _claim_media_item(store, connection, new)
         if new.idempotency_key is not None:
             await store.queries.forget_old_key(

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, suppress
 import asyncpg
 
 from mediaq.errors import CommitUnknown
-from mediaq.store.pool import AWAY, Store
+from mediaq.store.link import AWAY
 
 Connection = asyncpg.pool.PoolConnectionProxy
 
@@ -18,14 +18,14 @@ RESET = 1.0
 
 
 @asynccontextmanager
-async def borrow(store: Store, seconds: float) -> AsyncIterator[Connection]:
+async def borrow(pool: asyncpg.Pool, seconds: float) -> AsyncIterator[Connection]:
     """Yields a connection to a block that ends within some seconds, the wait for a free connection included.
 
     asyncpg asks the server to stop what is given up and waits for it, as long again where the server hangs.
     So a connection that is given up is closed here, and asked for nothing more.
 
     Args:
-        store: Postgres.
+        pool: Where it is from.
         seconds: For all of it.
 
     Raises:
@@ -33,7 +33,7 @@ async def borrow(store: Store, seconds: float) -> AsyncIterator[Connection]:
         OSError, asyncpg.PostgresError: Postgres is away or refuses.
     """
     deadline = asyncio.get_running_loop().time() + seconds
-    connection = await store.pool.acquire(timeout=seconds)
+    connection = await pool.acquire(timeout=seconds)
     try:
         async with asyncio.timeout_at(deadline):
             yield connection
@@ -43,11 +43,11 @@ async def borrow(store: Store, seconds: float) -> AsyncIterator[Connection]:
     finally:
         # What the block has done is done, whatever becomes of the connection.
         with suppress(*AWAY):
-            await store.pool.release(connection, timeout=RESET)
+            await pool.release(connection, timeout=RESET)
 
 
 @asynccontextmanager
-async def transact(store: Store, seconds: float) -> AsyncIterator[Connection]:
+async def transact(pool: asyncpg.Pool, seconds: float) -> AsyncIterator[Connection]:
     """Yields a connection inside a transaction that ends within some seconds, as of `borrow`.
 
     Raises:
@@ -56,7 +56,7 @@ async def transact(store: Store, seconds: float) -> AsyncIterator[Connection]:
     """
     committing = False
     try:
-        async with borrow(store, seconds) as connection:
+        async with borrow(pool, seconds) as connection:
             transaction = connection.transaction()
             await transaction.start()
             try:

@@ -23,7 +23,7 @@ async def find_with_costs(store: Store, job_id: str, seconds: float) -> tuple[Jo
     Raises:
         OSError, asyncpg.PostgresError: Postgres is away, or does not answer in time.
     """
-    async with borrow(store, seconds) as connection:
+    async with borrow(store.pool, seconds) as connection:
         row = await store.queries.job_by_id(connection, id=job_id)
         if row is None:
             return None

@@ -8,10 +8,22 @@ from typing import Any
 
 from attrs import frozen
 
-from mediaq.errors import FenceLost, ProviderError, ProviderJobFailed, ProviderJobRefused, Refused, Unanswered
+from mediaq.errors import (
+    FenceLost,
+    OnRecord,
+    ProviderError,
+    ProviderJobFailed,
+    ProviderJobRefused,
+    Refused,
+    Unanswered,
+)
 from mediaq.model import Certainty, Charge, Job, Settled
+from mediaq.store.borrowed import Connection
 from mediaq.store.pool import Store, storable
-from mediaq.store.writer import Act, Connection, Row, marking
+from mediaq.store.writer import Act, Row, marking
+
+# States of a run whose answer is the one that counts.
+COUNTING = ("succeeded", "part_succeeded")
 
 
 @frozen
@@ -24,6 +36,7 @@ class Run:
         service: Whom it goes to.
         operation: The operation it is part of.
         adopted: Whether an earlier call with the same token is on record, which may be running there.
+        part: The part of the operation that it is about; empty: the whole.
     """
 
     id: int
@@ -31,6 +44,7 @@ class Run:
     service: str
     operation: str
     adopted: bool = False
+    part: str = ""
 
 
 @frozen
@@ -51,6 +65,7 @@ async def begin(
     estimate: Charge | None,
     token: str | None = None,
     seconds: float | None = None,
+    part: str = "",
 ) -> Run:
     """Puts a call on record before it is made.
 
@@ -63,9 +78,11 @@ async def begin(
             the call costs nothing.
         token: The name by which the provider knows a repeated call; calls of one token share one record.
         seconds: How long its answer may take; until then nobody repeats it. None where it may be repeated.
+        part: The part of the operation that it is about; empty: the whole.
 
     Raises:
         FenceLost: Another worker has started the job since: the call must not be made.
+        OnRecord: The result of the operation or of this part is on record: the call must not be made.
     """
     key = uuid.uuid4().hex
     row = {
@@ -74,6 +91,7 @@ async def begin(
         "fence": job.fence,
         "service": service,
         "operation": operation,
+        "part": part,
         "token": token,
         "seconds": seconds,
         **_priced(estimate),
@@ -81,19 +99,22 @@ async def begin(
     begun = await store.writer.write(BEGIN, job.id, row, key=token or key)
     if begun is None:
         raise FenceLost(f"job {job.id} is another worker's now")
-    return Run(begun["id"], job, service, operation, begun["adopted"])
+    if begun["id"] is None:
+        raise OnRecord(begun["result"], begun["part"])
+    return Run(begun["id"], job, service, operation, begun["adopted"], part)
 
 
 async def settle(store: Store, run: Run, settled: Settled, certainty: Certainty = Certainty.BILLED) -> bool:
     """Records an answer: the result, its cost and its vector stand together, or none of them.
 
     Returns:
-        Whether this is the operation's result; False for an answer that came after another's.
+        Whether this is the result of the operation, or of its part; False for an answer that came after
+        another's.
     """
     row = {"run": run, "settled": settled, "certainty": certainty}
-    # Of two answers to one operation, the second has to see the first.
-    state = await store.writer.write(SETTLE, run.job.id, row, key=(run.job.id, run.operation))
-    return bool(state == "succeeded")
+    # Of two answers to one question, the second has to see the first.
+    state = await store.writer.write(SETTLE, run.job.id, row, key=(run.job.id, run.operation, run.part))
+    return state in COUNTING
 
 
 async def fail(store: Store, run: Run, error: ProviderError) -> None:
@@ -144,6 +165,12 @@ async def outcomes(store: Store, job: Job) -> dict[str, Outcome]:
     """Returns what is on record for good of a job's operations, by operation."""
     rows = store.queries.known_outcomes(store.pool, job_id=job.id)
     return {row["operation"]: Outcome(row["operation"], row["result"], row["error"]) async for row in rows}
+
+
+async def parts(store: Store, job: Job, operation: str) -> dict[str, Any]:
+    """Returns the results on record of an operation's parts, by part."""
+    rows = store.queries.known_parts(store.pool, job_id=job.id, operation=operation)
+    return {row["part"]: row["result"] async for row in rows}
 
 
 async def costs(store: Store, job_id: str) -> list[Row]:

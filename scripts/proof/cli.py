@@ -11,19 +11,15 @@ import click
 from anyio.from_thread import start_blocking_portal
 from attrs import evolve
 from redis import Redis
-from rich.console import Console
 
 from mediaq.embedded.supervisor import Supervisor
 from proof.catalog import SCENARIOS
 from proof.checks import Check
 from proof.effort import QUICK, Effort
-from proof.report import print_scenario
+from proof.report import open_console, print_scenario
 from proof.scenario import Scenario
 from proof.server import Server
 from proof.stage import Stage, StuckError
-
-# Where the output is no terminal: every table stays in one piece.
-PIPED_COLUMNS = 150
 
 
 def _choose(_: click.Context, __: click.Parameter, names: str | None) -> list[Scenario]:
@@ -54,9 +50,7 @@ def main(
     Every scenario has a Valkey server with data of its own. The jobs themselves write down when they start
     and end, which is then compared with what Redis holds. Ends with status 1 where anything is not as wanted.
     """
-    console = Console(markup=False, highlight=False)
-    if not console.is_terminal:
-        console.width = PIPED_COLUMNS
+    console = open_console()
     effort = _effort(rounds, block, quick=quick)
     results = []
     for scenario in scenarios:

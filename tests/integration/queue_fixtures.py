@@ -8,6 +8,7 @@ from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 from rq import Queue as RQQueue
 
+from mediaq.queue.clients import Heedful
 from mediaq.queue.queue import Queue
 
 
@@ -19,7 +20,7 @@ def sync(redis_url: str) -> Iterator[Redis]:
 
 @pytest.fixture
 async def redis(redis_url: str) -> AsyncIterator[AsyncRedis]:
-    async with AsyncRedis.from_url(redis_url) as client:
+    async with Heedful.from_url(redis_url) as client:
         yield client
 
 

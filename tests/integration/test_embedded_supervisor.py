@@ -107,6 +107,24 @@ async def test_a_crashed_process_is_started_again(supervisor: Supervisor, tmp_pa
     assert alive(pids(tmp_path)[0])
 
 
+async def test_a_child_that_is_killed_stays_away_with_its_descendants_until_it_is_started(
+    supervisor: Supervisor, tmp_path: Path
+) -> None:
+    await supervisor.start([program(tmp_path, f"{PARENT}{SLEEP}", ready=made(tmp_path / "pids"))])
+    first = pids(tmp_path)
+    assert supervisor.child("program").pid == first[0]
+    await supervisor.child("program").kill()
+    assert not any(map(alive, first))
+    (tmp_path / "pids").unlink()
+    await asyncio.sleep(0.8)  # longer than the pause before a restart
+    assert supervisor.child("program").pid is None
+    await supervisor.child("program").start(patience=20)
+    second = pids(tmp_path)
+    assert supervisor.child("program").pid == second[0]
+    psutil.Process(second[0]).kill()
+    await until(lambda: supervisor.child("program").pid not in (None, second[0]))
+
+
 async def test_a_one_shot_is_not_started_again(supervisor: Supervisor, tmp_path: Path) -> None:
     await supervisor.start([program(tmp_path, "open('ran', 'a').write('x')", once=True)])
     await asyncio.sleep(0.8)  # longer than the pause before a restart

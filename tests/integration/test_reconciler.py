@@ -142,6 +142,15 @@ async def test_all_that_an_emptied_redis_lost_is_pushed_by_one_round_in_the_orde
         assert await waiting(resources) == ids
 
 
+async def test_what_is_pushed_again_is_served_in_turns_by_its_users(
+    resources: Resources, reconciler: Reconciler
+) -> None:
+    many = await accept_many(resources, 20)
+    one = await accept(resources, user_id="another", media_item_id="another photo")
+    await reconciler.make_round()
+    assert await waiting(resources) == [many[0], one.id, *many[1:]]
+
+
 async def test_of_many_jobs_those_are_pushed_that_vanished(
     resources: Resources, reconciler: Reconciler
 ) -> None:
@@ -242,6 +251,22 @@ async def test_a_job_that_is_in_no_list_for_some_time_is_pushed(
     await take_out(resources, lost.id)
     assert await until_lost(reconciler, resources, 2) >= LOST_AFTER
     assert await waiting(resources) == [listed.id, lost.id]
+
+
+async def test_a_job_is_missed_beside_those_of_other_types_that_are_not(
+    resources: Resources, reconciler: Reconciler
+) -> None:
+    """Jobs are compared by type, and searched for in the order of their acceptance all the same."""
+    lost = await accept(resources, type="video-processing")
+    listed = await accept(resources)
+    for job in (lost, listed):
+        await push(resources, job)
+        await set_in_rq(resources, job.id, enqueued_at=LONG_AGO)
+    await resources.redis.delete(keys.queue(lost.type))
+    async with asyncio.timeout(20):
+        while not await waiting(resources, lost.type):
+            await reconciler.make_round()
+    assert await waiting(resources, lost.type) == [lost.id]
 
 
 async def test_a_job_that_comes_back_to_its_list_was_not_lost(
@@ -444,7 +469,6 @@ async def test_a_reconciler_that_freezes_is_succeeded_and_pushes_nothing_when_it
         await work(resources.settings, TEXT_QUEUE, most=1)
         crossing.speak()
         await round_
-        assert await frozen.make_round() == 0
     assert await waiting(resources, TEXT_QUEUE) == [still.id]
     [seen] = await resources.queues[TEXT_QUEUE].look([done.id])
     assert seen.status == "finished"

@@ -58,7 +58,7 @@ async def test_a_failed_attempt_is_repeated_after_its_backoff_and_done_operation
 
     delayed = await api.job("image-processing", job_id)
     assert (delayed["status"], delayed["attemptsMade"], delayed["finishedOn"]) == ("delayed", 1, None)
-    assert delayed["failedReason"].startswith("detectText: Rekognition is busy or failing: ")
+    assert delayed["failedReason"].startswith("detectText: Rekognition has been called too often for now: ")
     assert await status_of_item(resources) == "pending"
     counts = await resources.queues["image-processing"].counts()
     assert counts.delayed + counts.waiting == 1

@@ -160,6 +160,14 @@ async def test_fail_job_ends_the_next_job_only(standin: Server, aws: Aws) -> Non
     assert [call["billed"] for call in standin.calls()] == [True, False, False, True, True]
 
 
+async def test_one_fault_is_taken_back_by_its_id(standin: Server, aws: Aws) -> None:
+    standin.fault("*", "throttle", id="first")
+    standin.fault("*", "error", id="second")
+    assert (await standin.send("DELETE", "/_standin/faults/first")).status_code == 204
+    assert await error_of(labels(aws)) == ("InternalServerError", 500)
+    await labels(aws)
+
+
 @pytest.mark.parametrize(
     ("rule", "part"),
     [

@@ -1,5 +1,6 @@
 """The stand-in as a process: its one line, its exit, and what it remembers after it was killed."""
 
+import asyncio
 import re
 import signal
 import subprocess
@@ -100,3 +101,18 @@ async def test_jobs_outlive_the_process(standin: Server, aws: Aws, tmp_path: Pat
 
 def content(answer: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in answer.items() if name != "ResponseMetadata"}
+
+
+async def test_rates_can_be_given_on_the_command_line(standin: Server) -> None:
+    options = ("--rate", "DetectLabels=5", "--rate", "DetectText=2.5")
+    with started(standin.s3_url, *options) as running:
+        limits = (await evolve(standin, url=running.url).send("GET", "/_standin/limits")).json()
+    assert limits["rates"] == {"DetectLabels": 5, "DetectText": 2.5}
+
+
+@pytest.mark.parametrize("rate", ["DetectLabels", "DetectLabels=many", "DetectLabels=0", "Detect=1"])
+async def test_a_bad_rate_on_the_command_line_is_named(rate: str) -> None:
+    command = [sys.executable, "-m", "mediaq.embedded.standin", "--s3-url", "http://s3", "--rate", rate]
+    ended = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=20)
+    assert ended.returncode == 2
+    assert "Invalid value for --rate" in ended.stderr

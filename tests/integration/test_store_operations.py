@@ -301,9 +301,10 @@ async def test_nul_characters_survive_as_replacement_characters(store: Store) ->
 
 async def test_costs_are_listed_by_call_and_summed_by_service_and_certainty(store: Store) -> None:
     job = await started(store)
-    await operations.settle(store, await begun(store, job), Settled([], CHARGE))
-    await operations.settle(store, await begun(store, job), Settled([], CHARGE))
-    await operations.fail(store, await begun(store, job), LOST)
+    first, second, third = [await begun(store, job) for _ in range(3)]
+    await operations.settle(store, first, Settled([], CHARGE))
+    await operations.settle(store, second, Settled([], CHARGE))
+    await operations.fail(store, third, LOST)
     listed = await operations.costs(store, job.id)
     assert [row["certainty"] for row in listed] == ["billed", "billed", "possibly_billed"]
     for user in ("ann", None):

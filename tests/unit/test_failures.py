@@ -6,7 +6,18 @@ from botocore import exceptions
 from botocore.exceptions import ClientError
 
 from mediaq.aws.failures import classify
-from mediaq.errors import NoRoom, ProviderError, Refused, StaleToken, TryAgain, Unanswered, Unreachable
+from mediaq.errors import (
+    NoRoom,
+    ProviderError,
+    Refused,
+    StaleToken,
+    Throttled,
+    TryAgain,
+    Unanswered,
+    Unreachable,
+)
+
+LIMIT = "rekognition.DetectLabels"
 
 
 def answered(code: str, message: str = "the reason", status: int = 400) -> ClientError:
@@ -17,10 +28,6 @@ def answered(code: str, message: str = "the reason", status: int = 400) -> Clien
 @pytest.mark.parametrize(
     ("code", "status"),
     [
-        ("ThrottlingException", 400),
-        ("Throttling", 400),
-        ("ProvisionedThroughputExceededException", 400),
-        ("TooManyRequestsException", 400),
         ("InternalServerError", 500),
         ("InternalServerException", 500),
         ("InternalFailure", 500),
@@ -31,17 +38,33 @@ def answered(code: str, message: str = "the reason", status: int = 400) -> Clien
         # The code says it whatever the status; the status says it where the code is new.
         ("InternalServerError", 400),
         ("NeverHeardOf", 500),
-        ("NeverHeardOf", 429),
     ],
 )
 def test_what_aws_cannot_do_for_now_is_tried_again(code: str, status: int) -> None:
-    found = classify(answered(code, status=status), "rekognition")
+    found = classify(answered(code, status=status), "rekognition", LIMIT)
     assert type(found) is TryAgain
     assert (str(found), found.code) == (f"Rekognition is busy or failing: the reason ({code})", code)
 
 
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        ("ThrottlingException", 400),
+        ("Throttling", 400),
+        ("ProvisionedThroughputExceededException", 400),
+        ("TooManyRequestsException", 400),
+        ("NeverHeardOf", 429),
+    ],
+)
+def test_one_call_too_many_is_told_apart_and_names_its_limit(code: str, status: int) -> None:
+    found = classify(answered(code, status=status), "rekognition", LIMIT)
+    assert isinstance(found, Throttled)
+    assert (found.code, found.limit) == (code, LIMIT)
+    assert str(found) == f"Rekognition has been called too often for now: the reason ({code})"
+
+
 def test_a_page_that_is_no_longer_known_is_not_asked_for_again() -> None:
-    assert type(classify(answered("InvalidPaginationTokenException"), "rekognition")) is StaleToken
+    assert type(classify(answered("InvalidPaginationTokenException"), "rekognition", LIMIT)) is StaleToken
 
 
 @pytest.mark.parametrize(
@@ -57,7 +80,7 @@ def test_a_page_that_is_no_longer_known_is_not_asked_for_again() -> None:
     ],
 )
 def test_where_all_places_are_taken_the_job_waits_for_room(service: str, message: str) -> None:
-    found = classify(answered("LimitExceededException", message), service)
+    found = classify(answered("LimitExceededException", message), service, LIMIT)
     assert type(found) is NoRoom
     assert message in str(found)
 
@@ -71,7 +94,7 @@ def test_where_all_places_are_taken_the_job_waits_for_room(service: str, message
     ],
 )
 def test_a_file_that_transcribe_will_never_take_is_refused_though_the_code_is_the_same(message: str) -> None:
-    assert type(classify(answered("LimitExceededException", message), "transcribe")) is Refused
+    assert type(classify(answered("LimitExceededException", message), "transcribe", LIMIT)) is Refused
 
 
 @pytest.mark.parametrize(
@@ -95,13 +118,15 @@ def test_a_file_that_transcribe_will_never_take_is_refused_though_the_code_is_th
     ],
 )
 def test_what_aws_will_never_accept_is_refused(code: str) -> None:
-    found = classify(answered(code), "comprehend")
+    found = classify(answered(code), "comprehend", LIMIT)
     assert type(found) is Refused
     assert (str(found), found.code) == (f"Comprehend refused: the reason ({code})", code)
 
 
 def test_parameters_that_botocore_does_not_send_are_refused() -> None:
-    found = classify(exceptions.ParamValidationError(report="Unknown parameter: Immage"), "rekognition")
+    found = classify(
+        exceptions.ParamValidationError(report="Unknown parameter: Immage"), "rekognition", LIMIT
+    )
     assert type(found) is Refused
     assert "Rekognition cannot be asked this" in str(found)
     assert "Unknown parameter: Immage" in str(found)
@@ -120,7 +145,7 @@ URL = "http://127.0.0.1:1/"
     ids=lambda error: type(error).__name__,
 )
 def test_a_call_that_was_never_sent_cannot_have_been_billed(error: Exception) -> None:
-    found = classify(error, "transcribe")
+    found = classify(error, "transcribe", LIMIT)
     assert type(found) is Unreachable
     assert str(found) == f"Transcribe cannot be reached: {error}"
     assert found.code == type(error).__name__
@@ -141,14 +166,14 @@ def test_a_call_that_was_never_sent_cannot_have_been_billed(error: Exception) ->
     ids=lambda error: type(error).__name__,
 )
 def test_a_call_whose_answer_was_lost_may_have_been_billed(error: Exception) -> None:
-    found = classify(error, "bedrock-runtime")
+    found = classify(error, "bedrock-runtime", LIMIT)
     assert type(found) is Unanswered
     assert str(found) == f"Bedrock gave no answer: {str(error) or 'TimeoutError'}"
     assert found.code == type(error).__name__
 
 
 def test_an_answer_without_words_or_status_is_still_explained() -> None:
-    found = classify(ClientError({}, "HeadObject"), "s3")
+    found = classify(ClientError({}, "HeadObject"), "s3", LIMIT)
     assert type(found) is Refused
     assert str(found) == "S3 refused: no reason given (Unknown)"
 
@@ -166,6 +191,6 @@ def test_every_class_is_a_provider_error_and_only_a_lost_answer_is_also_tried_ag
     [("ModelTimeoutException", 408), ("RequestTimeout", 400), ("NeverHeardOf", 502), ("NeverHeardOf", 504)],
 )
 def test_what_someone_gave_up_waiting_for_may_be_done_and_is_unanswered(code: str, status: int) -> None:
-    error = classify(answered(code, status=status), "rekognition")
+    error = classify(answered(code, status=status), "rekognition", LIMIT)
     assert type(error) is Unanswered
     assert str(error) == f"Rekognition gave up waiting: the reason ({code})"

@@ -9,6 +9,7 @@ import pytest
 from mediaq.errors import Refused
 from mediaq.model import Tier
 from mediaq.pipelines.catalog import PIPELINES
+from mediaq.pipelines.comprehend import READINGS
 from mediaq.pipelines.operation import Call
 from mediaq.pipelines.price_list import PRICE_LISTS, prices_now, prices_on
 from mediaq.pipelines.prices import Price
@@ -163,9 +164,13 @@ def test_tiers_that_do_not_grow_in_volume_and_fall_in_price_are_refused(
 
 def billed_items() -> list[str]:
     """What the operations of the catalogue charge for."""
-    performs = [operation.perform for pipeline in PIPELINES.values() for operation in pipeline.operations]
-    calls = [inspect.getclosurevars(perform).nonlocals.get("call") for perform in performs]
-    return [call.item for call in calls if isinstance(call, Call)]
+    calls = [
+        inspect.getclosurevars(operation.perform).nonlocals.get("call")
+        for operation in PIPELINES["image-processing"].operations
+        if inspect.isfunction(operation.perform)
+    ]
+    looks = [call.item for call in calls if isinstance(call, Call)]
+    return looks + [reading.item for reading in READINGS.values()]
 
 
 def test_every_call_of_the_catalogue_has_a_price() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from mediaq.errors import SettingsError
-from mediaq.fields import mask
+from mediaq.fields import mask, parse_rates
 from mediaq.settings import SHARED_NAMES, Queue, Settings, load_settings, shown
 
 CONFIG = Path(__file__).parents[2] / "config.toml"
@@ -44,7 +44,7 @@ def leaves(tables: dict[str, Any], above: str = "") -> Iterator[tuple[str, str]]
         if isinstance(value, dict):
             yield from leaves(value, f"{above}{name}.")
         else:
-            yield f"{above}{name}", json.dumps(value) if isinstance(value, list) else str(value)
+            yield f"{above}{name}", json.dumps(value) if isinstance(value, list | bool) else str(value)
 
 
 def test_nothing_has_to_be_set() -> None:
@@ -136,6 +136,13 @@ def test_concurrency_is_said_by_the_queues_table_or_before_it_for_any_queue_at_o
     assert found == own | {"image-processing": 8, "text-analysis": 6, "other": 10, "a=b": 1}
     monkeypatch.setenv("MEDIAQ_WORKER__CONCURRENCY", "other=1")
     assert load_settings(path).concurrency()["other"] == 1
+
+
+def test_rates_are_said_by_operation(file: File) -> None:
+    path = file('[limits]\nrates = "rekognition.DetectLabels = 5, comprehend.DetectSentiment=0.5"')
+    found = parse_rates(load_settings(path).limits.rates)
+    assert found == {"rekognition.DetectLabels": 5, "comprehend.DetectSentiment": 0.5}
+    assert parse_rates("") == {}
 
 
 def test_a_list_is_written_as_json_in_the_environment_and_shown_so(
@@ -239,6 +246,16 @@ def test_what_is_wrong_in_a_file_is_named_with_file_key_and_reason(
         ("MEDIAQ_CONCURRENCY", "a=1,", "'' is not of the form QUEUE=JOBS"),
         ("MEDIAQ_CONCURRENCY", "a=1,b=2, a=3", "'a' is named twice"),
         ("MEDIAQ_WORKER__CONCURRENCY", "a=x", "'a=x' is not of the form QUEUE=JOBS"),
+        ("MEDIAQ_LIMITS__RATES", "rekognition.DetectLables=5", "no operation 'rekognition.DetectLables'"),
+        ("MEDIAQ_LIMITS__RATES", "rekognition.DetectLabels", "is not of the form OPERATION=CALLS"),
+        ("MEDIAQ_LIMITS__RATES", "rekognition.DetectLabels=0", "must be at least 0.01"),
+        ("MEDIAQ_LIMITS__RATES", "rekognition.DetectLabels=fast", "could not convert string to float"),
+        (
+            "MEDIAQ_LIMITS__RATES",
+            "rekognition.DetectLabels=1, rekognition.DetectLabels=2",
+            "'rekognition.DetectLabels' is named twice",
+        ),
+        ("MEDIAQ_LIMITS__SHARE", "1.1", "must be at least 0.1 and at most 1"),
         ("MEDIAQ_SERVICE__PROT", "80", "there is no such setting"),
         ("MEDIAQ_SERVICE_PORT", "80", "there is no such setting"),
         ("MEDIAQ_CONFIG", "missing.toml", "names missing.toml, and there is no such file"),

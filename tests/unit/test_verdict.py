@@ -15,8 +15,8 @@ from mediaq.verdict import Close, Doubt, Leave, Push, Verdict, decide
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 PUSH = written(NOW)
 JOB = OpenJob(
-    id="job-1", type="image-processing", status="waiting", progress={}, attempts=0, max_attempts=3, deaths=0,
-    died_of_push="", fence=0, accepted_at=NOW, due_at=None,
+    id="job-1", type="image-processing", user_id="user-1", status="waiting", progress={}, attempts=0,
+    max_attempts=3, deaths=0, died_of_push="", fence=0, accepted_at=NOW, due_at=None,
 )  # fmt: skip
 SEEN = Seen(push=PUSH)
 ABANDONED = "Moved to FailedJobRegistry, due to AbandonedJobError, at 2026-11-01"

@@ -6,7 +6,7 @@ import botocore.session
 import msgspec
 import pytest
 
-from mediaq.pipelines.languages import Language
+from mediaq.pipelines.spoken import Language
 from mediaq.pipelines.video_parameters import Poster, Thumbnails, Transcription, VideoLabels, said
 
 

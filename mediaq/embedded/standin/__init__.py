@@ -2,7 +2,8 @@
 
 It is for development, tests and demonstrations. It reads the media from S3, enforces the limits of the
 services, runs asynchronous jobs, and keeps a ledger of what AWS would have billed (`GET /_standin/calls`).
-Faults are injected at `POST /_standin/faults`. Signatures are not checked.
+Faults are injected at `POST /_standin/faults`; jobs at once and calls per second are limited as
+`PUT /_standin/limits` says. Signatures are not checked.
 
 There is no model behind it. What it answers is computed from the object or the text, by these rules:
 
@@ -14,7 +15,8 @@ There is no model behind it. What it answers is computed from the object or the 
 - DetectFaces: connected areas of skin-like colour, whatever they show. Age, emotions, pose and landmarks are
   left out.
 - DetectModerationLabels: half the image or more in skin-like colour, or in red.
-- DetectSentiment: the lexicon VADER (English). DetectDominantLanguage: the classifier py3langid.
+- DetectSentiment: the lexicon VADER (English). DetectDominantLanguage: the classifier py3langid; Chinese is
+  zh-TW where Big5 has more of its characters than GB 2312.
 - DetectEntities, DetectKeyPhrases: patterns and English stop words.
 - Transcribe: the words of the recording's `comment` or `title` metadata, spread over its length; without them
   a description of the loudness, and of silence nothing. The language is py3langid's guess from those words.

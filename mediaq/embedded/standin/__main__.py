@@ -12,6 +12,7 @@ import click
 import uvicorn
 
 from mediaq.embedded.standin.app import create_app
+from mediaq.embedded.standin.invocations import Limits
 
 HOST = "127.0.0.1"
 GRACE_SECONDS = 3
@@ -36,12 +37,23 @@ class _Server(uvicorn.Server):
 @click.option(
     "--seconds-per-state", type=float, default=0.3, show_default=True, help="Pace of asynchronous jobs."
 )
-def main(port: int, s3_url: str, data: Path | None, seconds_per_state: float) -> None:
+@click.option(
+    "--rate",
+    "rates",
+    metavar="OPERATION=CALLS",
+    multiple=True,
+    help="Calls per second of an operation beyond which it is throttled, as DetectLabels=5; repeatable.",
+)
+def main(port: int, s3_url: str, data: Path | None, seconds_per_state: float, rates: tuple[str, ...]) -> None:
     """Serve the AWS stand-in."""
     # uvicorn raises the signal again once it has shut down, to this handler.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _leave)
-    app = create_app(s3_url=s3_url, seconds_per_state=seconds_per_state, data=data)
+    try:
+        limits = Limits(rates=dict(map(_read_rate, rates)))
+        app = create_app(s3_url=s3_url, seconds_per_state=seconds_per_state, data=data, limits=limits)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--rate") from None
     config = uvicorn.Config(
         app,
         host=HOST,
@@ -52,6 +64,11 @@ def main(port: int, s3_url: str, data: Path | None, seconds_per_state: float) ->
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
     _Server(config).run()
+
+
+def _read_rate(text: str) -> tuple[str, float]:
+    operation, _, rate = text.partition("=")
+    return operation, float(rate)
 
 
 def _leave(_: int, __: FrameType | None) -> None:

@@ -24,6 +24,7 @@ from mediaq.embedded.standin import (
     rekognition_video,
     transcribe,
 )
+from mediaq.embedded.standin.account import Account
 from mediaq.embedded.standin.book import Book, Call, Entry, Job
 from mediaq.embedded.standin.errors import AwsError, HangUp, serialization_error
 from mediaq.embedded.standin.faults import Faults, strike
@@ -48,6 +49,7 @@ OPERATIONS = {
     )
     for operation in operations
 }
+NAMES = {operation.name for operation in OPERATIONS.values()} | {bedrock.NAME, openai.NAME}
 
 
 def create_app(
@@ -63,14 +65,15 @@ def create_app(
         s3_url: The S3 that holds the media, such as `http://127.0.0.1:5000`; addressed path-style.
         seconds_per_state: How long an asynchronous job is queued, and at least in progress.
         data: A file, or a folder for `standin.jsonl`, that keeps the ledger and the jobs; None: memory only.
-        limits: The limits that AWS sets per account; None: AWS's defaults.
+        limits: The limits that AWS sets per account; None: AWS's defaults, and no limits of rates.
 
     Returns:
         The app. Its lifespan must run, as the jobs stop with it; a server like uvicorn sees to that.
     """
     objects, reader, book = Objects(s3_url), Reader(), Book(_file(data))
     jobs = Jobs(book, partial(_work, objects, reader), seconds_per_state)
-    standin = Standin(objects, reader, book, Faults(), jobs, limits or Limits())
+    account = Account(limits or Limits(), NAMES)
+    standin = Standin(objects, reader, book, Faults(), jobs, account)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -149,10 +152,11 @@ def _operation(target: str) -> Operation:
 
 
 async def _perform(standin: Standin, operation: Operation, body: dict[str, Any], request_id: str) -> Answer:
-    """Do one call: faults, constraints, work, bill; the bill is written before the answer leaves."""
-    rules = standin.faults.take(operation.name)
-    kinds = {rule.kind for rule in rules}
+    """Do one call: limits, faults, constraints, work, bill; the bill is written before the answer leaves."""
     try:
+        standin.account.admit(operation)
+        rules = standin.faults.take(operation.name)
+        kinds = {rule.kind for rule in rules}
         await strike(rules, operation.service)
         # Transcribe words broken constraints as its own error.
         code = "BadRequestException" if operation.service == "transcribe" else "ValidationException"

@@ -65,7 +65,7 @@ async def embed_image(invocation: Invocation) -> Answer:
         vectors.append(embeddings.embed_text(text, dimensions))
         charges.append(_token_charge("bedrock.titan-embed-image-v1.tokens", tokens))
     if image:
-        most = invocation.standin.limits.titan_image_pixels
+        most = invocation.standin.account.limits.titan_image_pixels
         vectors.append(await asyncio.to_thread(_image_vector, image, dimensions, most))
         charges.append(Charge("bedrock.titan-embed-image-v1.images", Decimal(1), "image"))
     return Answer(

@@ -1,16 +1,18 @@
-"""The stand-in's own routes: the ledger of calls, and the faults."""
+"""The stand-in's own routes: the ledger of calls, the faults, and the account's limits."""
 
 from __future__ import annotations
 
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import msgspec
 from starlette.responses import Response
 from starlette.routing import Route
 
 from mediaq.embedded.standin.book import Entry
 from mediaq.embedded.standin.faults import Rule
+from mediaq.embedded.standin.invocations import Limits
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -28,6 +30,9 @@ def routes(standin: Standin) -> list[Route]:
         ("/faults", _add_fault, "POST"),
         ("/faults", _list_faults, "GET"),
         ("/faults", _clear_faults, "DELETE"),
+        ("/faults/{rule}", _drop_fault, "DELETE"),
+        ("/limits", _set_limits, "PUT"),
+        ("/limits", _show_limits, "GET"),
     )
     return [Route(path, partial(handler, standin), methods=[method]) for path, handler, method in handlers]
 
@@ -61,6 +66,31 @@ async def _list_faults(standin: Standin, _: Request) -> Response:
 async def _clear_faults(standin: Standin, _: Request) -> Response:
     standin.faults.rules.clear()
     return Response(status_code=204)
+
+
+async def _drop_fault(standin: Standin, request: Request) -> Response:
+    rules = standin.faults.rules
+    rules[:] = [rule for rule in rules if rule.id != request.path_params["rule"]]
+    return Response(status_code=204)
+
+
+async def _set_limits(standin: Standin, request: Request) -> Response:
+    try:
+        standin.account.change(_read_limits(await request.body()))
+    except (msgspec.MsgspecError, ValueError) as error:
+        return _json({"error": f"These are no limits: {error}"}, 400)
+    return _json(standin.account.limits)
+
+
+def _read_limits(body: bytes) -> Limits:
+    given = msgspec.json.decode(body, type=dict[str, Any])
+    if unknown := sorted(given.keys() - attrs.fields_dict(Limits).keys()):
+        raise ValueError(f"there is no limit {', '.join(unknown)}")
+    return msgspec.convert(given, Limits)
+
+
+async def _show_limits(standin: Standin, _: Request) -> Response:
+    return _json(standin.account.limits)
 
 
 def _json(body: Any, status: int = 200) -> Response:

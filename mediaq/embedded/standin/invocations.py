@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+import attrs
 from attrs import field, frozen
 
 if TYPE_CHECKING:
+    from mediaq.embedded.standin.account import Account
     from mediaq.embedded.standin.book import Book, Charge
     from mediaq.embedded.standin.faults import Faults
     from mediaq.embedded.standin.jobs import Jobs
@@ -24,11 +26,22 @@ class Limits:
         video_jobs: Rekognition video jobs that run at once (AWS: 20 an account).
         transcription_jobs: Transcription jobs that run at once (AWS: 100 an account by default).
         titan_image_pixels: Pixels of an image for Titan Multimodal (AWS: 2,048 x 2,048).
+        rates: Calls per second by operation (for Bedrock: of each model); one that is not named has no limit.
+        burst_seconds: For how many seconds' worth of calls the rates may be exceeded at once; one call may
+            always be made.
     """
 
-    video_jobs: int = 20
-    transcription_jobs: int = 100
-    titan_image_pixels: int = 2048 * 2048
+    video_jobs: int = field(default=20, validator=attrs.validators.ge(0))
+    transcription_jobs: int = field(default=100, validator=attrs.validators.ge(0))
+    titan_image_pixels: int = field(default=2048 * 2048, validator=attrs.validators.ge(1))
+    rates: Mapping[str, float] = field(factory=dict)
+    burst_seconds: float = field(default=1.0, validator=attrs.validators.ge(0))
+
+    @rates.validator
+    def _positive(self, _: attrs.Attribute[Mapping[str, float]], rates: Mapping[str, float]) -> None:
+        for operation, rate in rates.items():
+            if not rate > 0:
+                raise ValueError(f"the rate of {operation} must be more than 0; it is {rate}")
 
 
 @frozen
@@ -40,7 +53,7 @@ class Standin:
     book: Book
     faults: Faults
     jobs: Jobs
-    limits: Limits
+    account: Account
 
 
 @frozen

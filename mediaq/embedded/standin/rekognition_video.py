@@ -53,8 +53,9 @@ async def start_label_detection(invocation: Invocation) -> Answer:
     # Another call with the token may have come in meanwhile; from here on nothing waits.
     if earlier := _earlier(standin, body):
         return earlier
-    if standin.jobs.count(START) >= standin.limits.video_jobs:
-        message = f"Open jobs exceed the limit of {standin.limits.video_jobs}. Wait until some have ended."
+    most = standin.account.limits.video_jobs
+    if standin.jobs.count(START) >= most:
+        message = f"Open jobs exceed the limit of {most}. Wait until some have ended."
         raise AwsError("LimitExceededException", message)
     job = Job(
         id=secrets.token_hex(32),

@@ -162,7 +162,7 @@ def _check_name(standin: Standin, body: dict[str, Any]) -> None:
 
 
 def _check_room(standin: Standin) -> None:
-    most = standin.limits.transcription_jobs
+    most = standin.account.limits.transcription_jobs
     if standin.jobs.count(START) >= most:
         message = f"You have reached the limit of {most} concurrent transcription jobs. Wait before retrying."
         raise AwsError("LimitExceededException", message)

@@ -1,5 +1,7 @@
 -- Guarantees: a job enters its queue as RQ's own code puts it there: at the front if it asks for that, with
--- RQ's timeout if it has none, and if it has a rate limit, when that lets it in.
+-- RQ's timeout if it has none, and if it has a rate limit, when that lets it in. One of a share of the queue goes to
+-- its fair place instead of the back.
+-- After fair.lua.
 -- Defines: admit(rq, id, queue, now, written), and of what it consists: set_expiry(rq, id, ttl),
 --          push(rq, id, queue, at_front, written),
 --          wait_for_slot(rq, id, key, concurrency, at_front, now, written)
@@ -16,7 +18,12 @@ end
 
 local function push(rq, id, queue, at_front, written)
     redis.call('HSET', rq .. ':job:' .. id, 'status', 'queued', 'enqueued_at', written)
-    redis.call(at_front and 'LPUSH' or 'RPUSH', rq .. ':queue:' .. queue, id)
+    local share = not at_front and redis.call('HGET', rq .. ':job:' .. id, 'mediaq_share')
+    if share then
+        enter_fairly(rq, queue, id, share, written)
+    else
+        redis.call(at_front and 'LPUSH' or 'RPUSH', rq .. ':queue:' .. queue, id)
+    end
 end
 
 -- Fills a rate limit's free slots with those that wait, whoever came first.

@@ -1,6 +1,8 @@
 -- Guarantees: a job is in Redis at most once. Pushes it only if it stands there as it was seen, so that repeating
 -- the call, or making it late, changes nothing; and not if a worker that shows signs of life has it, or if it is in
--- a list or among the scheduled ones where its status says so.
+-- a list or among the scheduled ones where its status says so. One of a share of the queue goes to its fair place,
+-- others to the back.
+-- After fair.lua, admit.lua.
 -- KEYS: rq:job:ID, rq:queue:Q, rq:queue:Q:intermediate, rq:queues, rq:results:ID, rq:finished:Q, rq:failed:Q,
 --       rq:wip:Q, rq:executions:ID, rq:scheduled:Q
 -- ARGV: RQ's prefix, seconds beyond now at which a living worker's execution expires at least, now (as RQ
@@ -37,14 +39,15 @@ for _, execution in ipairs(redis.call('ZRANGE', executions, 0, -1)) do
     redis.call('DEL', rq .. ':execution:' .. id .. ':' .. execution)
 end
 redis.call('DEL', job, results, executions)
--- A search of the whole list, which a job that Redis does not know is spared unless it was found there.
-if status ~= '' or ARGV[7] == '1' then
+-- A search of the whole list, where the id was found there without its job. By any status but `queued` it is in none,
+-- and the list was searched for a queued one.
+if ARGV[7] == '1' then
     redis.call('LREM', list, 0, id)
 end
 redis.call('ZREM', scheduled, id)
 redis.call('ZREM', finished, id)
 redis.call('ZREM', failed, id)
-redis.call('HSET', job, 'status', 'queued', 'enqueued_at', written, unpack(ARGV, 8))
+redis.call('HSET', job, unpack(ARGV, 8))
 redis.call('SADD', queues, list)
-redis.call('RPUSH', list, id)
+push(rq, id, redis.call('HGET', job, 'origin'), false, written)
 return 1

@@ -1,0 +1,5 @@
+"""`python -m havoc`."""
+
+from havoc.cli import main
+
+main()
