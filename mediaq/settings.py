@@ -174,12 +174,28 @@ class Embedding:
     text_model: str = text("amazon.titan-embed-text-v2:0", "Bedrock's model for text.")
     image_model: str = text("amazon.titan-embed-image-v1", "Bedrock's model for images and video frames.")
     openai_model: str = text("text-embedding-3-small", "OpenAI's model for text.")
+    models: tuple[str, ...] = texts(
+        (
+            "amazon.titan-embed-text-v2:0",
+            "amazon.titan-embed-image-v1",
+            "cohere.embed-english-v3",
+            "cohere.embed-multilingual-v3",
+        ),
+        "Models that a request may name.",
+    )
     openai_url: str = text("", "Base URL of OpenAI's API, up to and with /v1; needed for provider openai.")
     openai_key: ts.types.SecretStr = secret("Key of OpenAI's API.")
     dimensions: int = one_of(LENGTHS, 1024, "Length of the vectors: 256, 384, 512, 1024 or 1536.")
-    cache_seconds: int = whole(
-        86400, "Seconds an embedding is kept in Redis for the same content; 0: never.", least=0
+
+
+@frozen
+class Reuse:
+    """Whether a call that was made before is made again."""
+
+    enabled: bool = switch(
+        True, "Whether a user's same question about the same content is answered by the earlier result."
     )
+    seconds: float = number(604_800.0, "Seconds since the earlier answer at most.")
 
 
 @frozen
@@ -335,6 +351,7 @@ class Settings:
     video: Video = Video()
     text: Text = Text()
     embedding: Embedding = Embedding()
+    reuse: Reuse = Reuse()
     worker: Worker = Worker()
     upkeep: Upkeep = Upkeep()
     logs: Logs = Logs()

@@ -116,6 +116,20 @@ async def write(aws: Aws, bucket: str, key: str, content: bytes, content_type: s
     await call(aws, "s3", "put_object", Bucket=bucket, Key=key, Body=content, ContentType=content_type)
 
 
+async def copy(aws: Aws, bucket: str, key: str, new_key: str) -> None:
+    """Copies an object within its bucket (AWS: at most 5 GB in one request).
+
+    Raises:
+        Refused: There is no such object.
+        ProviderError: S3 cannot be asked for now.
+    """
+    try:
+        source = {"Bucket": bucket, "Key": key}
+        await call(aws, "s3", "copy_object", Bucket=bucket, Key=new_key, CopySource=source)
+    except Refused as refusal:
+        raise _missing(refusal, bucket, key) from refusal
+
+
 async def _read(aws: Aws, bucket: str, key: str, **condition: Any) -> bytes:
     try:
         return await call_and_read(aws, "s3", "get_object", _body, Bucket=bucket, Key=key, **condition)

@@ -20,6 +20,7 @@ import pyvips
 from attrs import frozen
 
 from mediaq.errors import UnreadableMedia
+from mediaq.pipelines.kinds import HEAD, KINDS, kind_of
 from mediaq.pipelines.order import REFUSED, Order
 
 QUALITY = 90
@@ -28,15 +29,6 @@ QUALITY = 90
 Embedded colour profiles are ignored: to apply them takes ten times as long, and changes shades but no shape.
 """
 
-MAGIC = {
-    b"\xff\xd8\xff": "JPEG",
-    b"\x89PNG\r\n\x1a\n": "PNG",
-    b"GIF87a": "GIF",
-    b"GIF89a": "GIF",
-    b"II*\0": "TIFF",
-    b"MM\0*": "TIFF",
-    b"BM": "BMP",
-}
 LOADERS = {
     "JPEG": "VipsForeignLoadJpeg",
     "PNG": "VipsForeignLoadPng",
@@ -45,7 +37,6 @@ LOADERS = {
     "TIFF": "VipsForeignLoadTiff",
     "AVIF": "VipsForeignLoadHeif",
 }
-HEAD = 64
 
 
 @frozen
@@ -91,26 +82,6 @@ def convert(path: str, order: Order) -> bytes:
         raise UnreadableMedia(f"is damaged or cut short ({_reason(error, path)})") from error
 
 
-def kind_of(head: bytes) -> str | None:
-    """Tells the kind of an image by its first bytes; None for anything that is not opened here.
-
-    Sources: the formats' specifications; for AVIF and HEIC the brands of ISO/IEC 23008-12 and of AVIF 1.1.
-    """
-    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        return "WebP"
-    if head[4:8] == b"ftyp":
-        return _kind_of_brands(head[8 : int.from_bytes(head[:4], "big")])
-    return next((kind for magic, kind in MAGIC.items() if head.startswith(magic)), None)
-
-
-def _kind_of_brands(names: bytes) -> str | None:
-    brands = {names[at : at + 4] for at in range(0, len(names), 4)}
-    if brands & {b"avif", b"avis"}:
-        return "AVIF"
-    heic = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
-    return "HEIC" if brands & heic else None
-
-
 def _confine(order: Order) -> None:
     """Bounds what the decoders may take, and lets the worker's event loop go first."""
     os.nice(10)
@@ -125,7 +96,7 @@ def _opened(path: str) -> Source:
         kind = kind_of(file.read(HEAD))
     match kind:
         case None:
-            raise UnreadableMedia("is no image of a known kind (JPEG, PNG, WebP, GIF, TIFF, BMP, HEIC, AVIF)")
+            raise UnreadableMedia(f"is no image of a known kind ({KINDS})")
         case "BMP":
             return _bmp(path)
         case "HEIC":

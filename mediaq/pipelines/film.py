@@ -91,18 +91,16 @@ async def take_pictures(work: Work, film: Film, pictures: Pictures, keep: Keep) 
     await _beside(work, film.info, take)
 
 
-async def take_frame(work: Work, film: Film, max_side: int) -> bytes:
-    """Takes the picture in the middle of a film, as a JPEG.
+async def take_thumbnails(work: Work, film: Film, count: int, max_side: int) -> list[Thumbnail]:
+    """Takes a few pictures at even times, as JPEGs, all of which are in memory.
 
     Raises:
         Refused: No picture can be decoded.
         ProviderError: S3 cannot be asked for now.
     """
-
-    def take(file: RangedFile, errands: Errands) -> bytes:  # noqa: ARG001 - the shape of a look
-        return next(thumbnails(file, count=1, max_side=max_side)).still.content
-
-    return await _beside(work, film.info, take)
+    return await _beside(
+        work, film.info, lambda file, _: list(thumbnails(file, count=count, max_side=max_side))
+    )
 
 
 async def _probe(work: Work) -> Film:

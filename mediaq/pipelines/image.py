@@ -4,32 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
+from mediaq.aws.calls import call, request_id
+from mediaq.aws.limits import limit_of
+from mediaq.model import Settled
 from mediaq.pipelines import pictures
-from mediaq.pipelines.metered import once
-from mediaq.pipelines.operation import Answer, Call, Operation, Pipeline, Request, Work
+from mediaq.pipelines.content import name_version
+from mediaq.pipelines.metered import paid, patiently
+from mediaq.pipelines.operation import Operation, Pipeline, Work
 from mediaq.pipelines.parameters import Faces, Labels, Moderation, Parameters, Text, aws_parameters
 from mediaq.pipelines.pictures import Picture, Route
+from mediaq.pipelines.price_list import prices_now
 from mediaq.pipelines.requests import ObjectKey, request_type
+from mediaq.pipelines.reuse import same
 from mediaq.pipelines.scratch import Scratch
+from mediaq.store import operations
 
-
-async def _image(work: Work, *, turns: bool) -> dict[str, Any]:
-    """Returns the `Image` of a request; the job's operations look at it, read it and convert it once."""
-    tools, key = work.tools, work.job.request["s3Key"]
-    picture = await work.share("picture", lambda: pictures.look(tools.aws, work.bucket, key))
-    way = pictures.route(picture, turns=turns, by_reference=tools.settings.aws.read_by_reference)
-    if way is Route.REFERENCE:
-        return {"S3Object": {"Bucket": work.bucket, "Name": key}}
-    content = await work.share(way, lambda: _fetched(work, picture, way))
-    return {"Bytes": await content.read()}
-
-
-async def _fetched(work: Work, picture: Picture, way: Route) -> Scratch:
-    return await Scratch.of(await pictures.fetch(work.tools.aws, work.tools.converter, picture, way))
-
-
-def _one_image(request: Request) -> int:  # noqa: ARG001 - the shape of Call.count
-    return 1
+PRICE = "rekognition.image"
 
 
 def _look(
@@ -51,16 +41,54 @@ def _look(
         parameters: What callers may say of it.
         turns: Whether it turns a JPEG as its EXIF says, by its documentation; else that is done here.
     """
+    limit = limit_of("rekognition", method)
 
-    async def params(work: Work) -> dict[str, Any]:
+    async def perform(work: Work) -> Any:
         asked = aws_parameters(parameters, work.job.request["operations"][name])
-        return {"Image": await _image(work, turns=turns), **asked}
+        charge = prices_now().charge(PRICE, 1)
 
-    def read(answer: Answer) -> Any:
-        return answer[part]
+        async def attempt() -> Any:
+            picture = await _find_picture(work)
+            known_by = same(work, method, asked, name_version(picture.info))
+            content = await _prepare(work, picture, turns=turns)
 
-    call = Call("rekognition", method, "rekognition.image", params, _one_image, read)
-    return Operation(name, result, once(call), parameters=parameters)
+            async def make(run: operations.Run) -> Settled:  # noqa: ARG001 - the shape of Make
+                image = await _image(work, content)
+                answer = await call(work.tools.aws, "rekognition", method, Image=image, **asked)
+                return Settled(answer[part], charge, request_id=request_id(answer))
+
+            return await paid(work, "rekognition", limit, charge, make, same=known_by)
+
+        return await patiently(work, attempt)
+
+    return Operation(name, result, perform, parameters=parameters)
+
+
+async def _find_picture(work: Work) -> Picture:
+    """Looks at the image, once for all of the job's operations."""
+    tools, key = work.tools, work.job.request["s3Key"]
+    return await work.share("picture", lambda: pictures.look(tools.aws, work.bucket, key))
+
+
+async def _prepare(work: Work, picture: Picture, *, turns: bool) -> Scratch | None:
+    """Puts aside what is to be sent of an image, once for all of the job's operations.
+
+    Returns:
+        The bytes to be sent; None: Rekognition reads the object itself.
+    """
+    way = pictures.route(picture, turns=turns, by_reference=work.tools.settings.aws.read_by_reference)
+    return None if way is Route.REFERENCE else await work.share(way, lambda: _put_aside(work, picture, way))
+
+
+async def _put_aside(work: Work, picture: Picture, way: Route) -> Scratch:
+    return await Scratch.of(await pictures.fetch(work.tools.aws, work.tools.converter, picture, way))
+
+
+async def _image(work: Work, content: Scratch | None) -> dict[str, Any]:
+    """Returns the `Image` of a request; made last of all, for many may wait for their turns."""
+    if content is None:
+        return {"S3Object": {"Bucket": work.bucket, "Name": work.job.request["s3Key"]}}
+    return {"Bytes": await content.read()}
 
 
 OPERATIONS = (

@@ -13,13 +13,15 @@ from mediaq.settings import Embedding
 
 
 async def embed(
-    http: httpx.AsyncClient, settings: Embedding, text: str, timeout: float
+    http: httpx.AsyncClient, settings: Embedding, model: str, dimensions: int, text: str, timeout: float
 ) -> tuple[list[float], int, str | None]:
     """Embeds a text.
 
     Args:
         http: The client.
-        settings: URL, key, model and dimensions.
+        settings: URL and key.
+        model: The model.
+        dimensions: Length of the vector.
         text: What to embed.
         timeout: Seconds to wait for the answer.
 
@@ -31,7 +33,7 @@ async def embed(
     """
     if not (settings.openai_url and settings.openai_key):
         raise Refused("set embedding.openai_url and embedding.openai_key to embed by OpenAI", "NotConfigured")
-    body = {"model": settings.openai_model, "input": text, "dimensions": settings.dimensions}
+    body = {"model": model, "input": text, "dimensions": dimensions}
     headers = {"Authorization": f"Bearer {settings.openai_key}"}
     url = f"{settings.openai_url.rstrip('/')}/embeddings"
     try:

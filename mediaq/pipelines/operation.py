@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
 import httpx
-from attrs import frozen
+from attrs import field, frozen
 from redis.asyncio import Redis
 
 from mediaq.aws.clients import Aws
@@ -15,6 +15,7 @@ from mediaq.aws.limits import Limits
 from mediaq.model import Job, TaskStatus
 from mediaq.pipelines.clock import Clock
 from mediaq.pipelines.converter import Converter
+from mediaq.pipelines.flights import Flights
 from mediaq.pipelines.holds import Holds
 from mediaq.pipelines.inflight import Inflight
 from mediaq.settings import Settings
@@ -40,6 +41,7 @@ class Tools:
         holds: Queues that no job should be claimed of for now.
         limits: What providers let the account do, kept by all workers together.
         converter: Makes JPEGs of images that AWS does not take as they are.
+        flights: Calls under way here that other jobs want, too.
     """
 
     settings: Settings
@@ -51,6 +53,7 @@ class Tools:
     holds: Holds
     limits: Limits
     converter: Converter
+    flights: Flights = field(factory=Flights)
 
 
 @frozen
@@ -106,27 +109,6 @@ Perform = Callable[[Work], Awaitable[Any]]
 def nothing(request: Request) -> tuple[str, ...]:  # noqa: ARG001 - the shape of Operation.needs
     """Says that an operation needs no other."""
     return ()
-
-
-@frozen
-class Call:
-    """One billable call, answered at once.
-
-    Args:
-        service: boto's name of the service.
-        method: The client's method.
-        item: The line of the price list.
-        params: Makes the call's parameters, before it goes on record; costs nothing.
-        count: What is billed at most, as the price line counts it; known before the call.
-        read: The result in the answer.
-    """
-
-    service: str
-    method: str
-    item: str
-    params: Callable[[Work], Awaitable[dict[str, Any]]]
-    count: Callable[[Request], int]
-    read: Callable[[Answer], Any]
 
 
 @frozen

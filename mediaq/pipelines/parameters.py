@@ -7,7 +7,7 @@ gets. `IMAGE_PROPERTIES` of DetectLabels is not offered: AWS bills it beside the
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, ClassVar, Literal, Protocol
 
 import msgspec
 from msgspec import Meta
@@ -40,6 +40,8 @@ FaceAttribute = Literal[
 
 class Parameters(Protocol):
     """What a caller says of one operation."""
+
+    __struct_encode_fields__: ClassVar[tuple[str, ...]]
 
     def as_aws(self) -> dict[str, Any]:
         """Returns the call's parameters; what the caller left out is AWS's own default."""

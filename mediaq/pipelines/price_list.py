@@ -81,6 +81,9 @@ _LASTING = (
         source=BEDROCK,
         as_of=SEPTEMBER,
     ),
+    _tokens("bedrock.titan-embed-image-v1", "0.0008", BEDROCK),
+    _tokens("bedrock.cohere-embed-english-v3", "0.0001", BEDROCK),
+    _tokens("bedrock.cohere-embed-multilingual-v3", "0.0001", BEDROCK),
     _tokens("openai.text-embedding-3-small", "0.00002", OPENAI),
     _tokens("openai.text-embedding-3-large", "0.00013", OPENAI),
 )

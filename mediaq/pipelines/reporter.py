@@ -33,7 +33,6 @@ class Reporter:
         self._job = job
         self._announce = announce
         self._news = asyncio.Event()
-        self._over = False
         tasks = {
             name: SubTask(TaskStatus(task["status"]), task.get("message"))
             for name, task in job.progress["subTasks"].items()
@@ -47,6 +46,11 @@ class Reporter:
             self.progress = moved
             self._news.set()
 
+    def complete(self, operation: str) -> None:
+        """Marks one operation as completed, unless it has said so itself, and how."""
+        if self.progress.sub_tasks[operation].status is not TaskStatus.COMPLETED:
+            self.report(operation, TaskStatus.COMPLETED)
+
     @asynccontextmanager
     async def telling(self) -> AsyncIterator[None]:
         """Passes reports on while the block runs; the last ones are for `announce_end`."""
@@ -54,7 +58,6 @@ class Reporter:
         try:
             yield
         finally:
-            self._over = True
             telling.cancel()
             await asyncio.gather(telling, return_exceptions=True)
 
@@ -63,8 +66,7 @@ class Reporter:
         await self._announce(self.progress.as_json())
 
     async def _tell(self) -> None:
-        # In Python 3.11 asyncio.wait_for, which redis-py uses, loses a cancellation that meets its end.
-        while not self._over:
+        while True:
             await self._news.wait()
             self._news.clear()
             progress = self.progress

@@ -168,7 +168,7 @@ async def _run_operation(
             logger.warning("{} failed: {}", operation.name, _explain(error))
             attempt.reporter.report(operation.name, TaskStatus.FAILED, _explain(error))
         raise
-    attempt.reporter.report(operation.name, TaskStatus.COMPLETED)
+    attempt.reporter.complete(operation.name)
     return result
 
 

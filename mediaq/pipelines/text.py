@@ -80,7 +80,7 @@ async def _ask(
 
     parts = [_part(work, reading, text, cut, language) for cut in cuts]
     limit = limit_of("comprehend", reading.method)
-    return await paid_in_parts(work, "comprehend", limit, parts, join, noun="passage")
+    return await paid_in_parts(work, "comprehend", limit, parts, join, noun="passage", question=language)
 
 
 def _part(work: Work, reading: Reading, text: str, cut: Cut, language: dict[str, str]) -> Part:

@@ -19,7 +19,9 @@ POSTER = "poster"
 
 
 async def generate_thumbnails(work: Work, film: Film) -> Any:
-    """Takes pictures at even times, and a poster on request; costs nothing but S3 requests.
+    """Takes pictures at even times, and a poster on request.
+
+    They cost nothing but S3 requests, and are the job's own: an earlier job's are not reused.
 
     A picture is one PUT under a key that follows from the job: a repeated attempt overwrites it, and one that
     is cut short leaves no upload half done.

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
+
+from loguru import logger
 
 from mediaq.aws import objects
 from mediaq.aws.calls import call
@@ -12,11 +15,13 @@ from mediaq.aws.limits import TRANSCRIPTION_JOBS, limit_of
 from mediaq.errors import Refused
 from mediaq.model import Settled
 from mediaq.pipelines import subtitles
+from mediaq.pipelines.content import name_version
 from mediaq.pipelines.film import Film
-from mediaq.pipelines.metered import patiently, recorded
+from mediaq.pipelines.metered import copied, patiently, recorded
 from mediaq.pipelines.operation import Answer, Work
 from mediaq.pipelines.price_list import prices_now
 from mediaq.pipelines.provider_jobs import State, job_name, until_done
+from mediaq.pipelines.reuse import find_earlier, same
 from mediaq.pipelines.turns import ask, holding_place, take_turn
 from mediaq.pipelines.video_parameters import Transcription, said
 from mediaq.store import operations
@@ -40,10 +45,14 @@ async def transcribe(work: Work, film: Film) -> Any:
         raise Refused(f"{film.info.key} {why}", "UnfitSound")
     asked = said(work.job.request, work.operation, Transcription)
     charge = prices_now().charge("transcribe.batch", film.probe.audio_ms)
+    # Subtitles are made of the transcript, whichever job had it written.
+    known_by = same(work, asked.as_aws(), name_version(film.info))
+    if (known := await find_earlier(work, known_by)) and (own := await _copy(work, known.result, asked)):
+        return await copied(work, "transcribe", charge.item, known_by, own)
 
     async def attempt() -> Any:
         name = await job_name(work)
-        stem = f"{work.tools.settings.video.transcript_prefix}{name}"
+        stem = _stem(work, name)
 
         async def make(run: operations.Run) -> Settled:
             await _start(work, name, film.info, stem, asked)
@@ -53,7 +62,9 @@ async def transcribe(work: Work, film: Film) -> Any:
 
         async with holding_place(work, TRANSCRIPTION_JOBS, name):
             await take_turn(work, limit_of("transcribe", "start_transcription_job"))
-            return await recorded(work, "transcribe", charge, make, token=name)
+            return await recorded(
+                work, "transcribe", charge, make, token=name, fingerprint=known_by.fingerprint
+            )
 
     return await patiently(work, attempt)
 
@@ -80,6 +91,22 @@ def unfit_for_transcribe(film: Film, longest: float) -> str | None:
     if probe.audio_ms > longest * 1000:
         return f"has {probe.audio_ms / 1000:.0f} s of sound; Transcribe takes at most {longest:.0f}"
     return None
+
+
+def _stem(work: Work, name: str) -> str:
+    return f"{work.tools.settings.video.transcript_prefix}{name}"
+
+
+async def _copy(work: Work, earlier: Any, asked: Transcription) -> Any:
+    """Makes a copy of an earlier job's transcript that is this job's own; None where that one is gone."""
+    stem = _stem(work, await job_name(work))
+    copying = partial(objects.copy, work.tools.aws, work.bucket, earlier["s3Key"], f"{stem}.json")
+    try:
+        await patiently(work, copying)
+    except Refused as refusal:
+        logger.info("the transcript is made again: {}", refusal)
+        return None
+    return await _collect(work, stem, asked)
 
 
 async def _start(work: Work, name: str, info: objects.ObjectInfo, stem: str, asked: Transcription) -> None:

@@ -9,11 +9,13 @@ from mediaq.aws.calls import call
 from mediaq.aws.limits import VIDEO_JOBS, limit_of
 from mediaq.errors import Refused, StaleToken, TryAgain
 from mediaq.model import Settled
+from mediaq.pipelines.content import name_version
 from mediaq.pipelines.film import Film
-from mediaq.pipelines.metered import patiently, recorded
+from mediaq.pipelines.metered import copied, patiently, recorded
 from mediaq.pipelines.operation import Work
 from mediaq.pipelines.price_list import prices_now
 from mediaq.pipelines.provider_jobs import State, job_name, until_done
+from mediaq.pipelines.reuse import find_earlier, same
 from mediaq.pipelines.turns import ask, holding_place, take_turn
 from mediaq.pipelines.video_parameters import VideoLabels, said
 from mediaq.store import operations
@@ -37,6 +39,9 @@ async def detect_labels(work: Work, film: Film) -> Any:
         raise Refused(f"{film.info.key} {why}", "UnfitVideo")
     asked = said(work.job.request, work.operation, VideoLabels)
     estimate = prices_now().charge("rekognition.video.labels", film.probe.duration_ms)
+    known_by = same(work, asked.as_aws(), asked.as_pages(), name_version(film.info))
+    if known := await find_earlier(work, known_by):
+        return await copied(work, "rekognition", estimate.item, known_by, known.result)
 
     async def attempt() -> Any:
         name = await job_name(work)
@@ -51,7 +56,9 @@ async def detect_labels(work: Work, film: Film) -> Any:
 
         async with holding_place(work, VIDEO_JOBS, name):
             await take_turn(work, limit_of("rekognition", "start_label_detection"))
-            return await recorded(work, "rekognition", estimate, make, token=name)
+            return await recorded(
+                work, "rekognition", estimate, make, token=name, fingerprint=known_by.fingerprint
+            )
 
     return await patiently(work, attempt)
 

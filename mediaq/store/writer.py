@@ -59,6 +59,7 @@ class Write:
     job_id: str
     row: Row
     key: Hashable
+    name: str | None
     answer: asyncio.Future[Any] = field(factory=lambda: asyncio.get_running_loop().create_future())
 
 
@@ -111,14 +112,18 @@ class Writer:
         self._work = asyncio.Event()
         self._closed = False
 
-    async def write(self, act: Act, job_id: str, row: Row, *, key: Hashable = None) -> Any:
+    async def write(
+        self, act: Act, job_id: str, row: Row, *, key: Hashable = None, name: str | None = None
+    ) -> Any:
         """Writes a row and waits until it is on record, however long Postgres is away.
 
         Args:
             act: What to do with it.
             job_id: The job that it is about, which is locked meanwhile.
             row: What to write.
-            key: Two writes of one act and one key do not share a transaction; the job's id unless told.
+            key: Two writes of one act and one key do not share a transaction; the name, or else the job's id,
+                unless told.
+            name: Of writes of one name, in all processes, each sees what the one before it wrote.
 
         Returns:
             The act's answer for this row; None where it has none.
@@ -130,7 +135,7 @@ class Writer:
         async with self._room:
             if self._closed:
                 raise _unwritten()
-            write = Write(act, job_id, row, key or job_id)
+            write = Write(act, job_id, row, key or name or job_id, name)
             self._unanswered.add(write.answer)
             write.answer.add_done_callback(self._unanswered.discard)
             self._waiting.append(write)
@@ -196,6 +201,8 @@ class Writer:
         await self._queries.lock_jobs(connection, ids=[write.job_id for write in batch])
         if deriving := [write.job_id for write in batch if write.act.derives]:
             await self._queries.lock_media_items_of(connection, ids=deriving)
+        if names := [write.name for write in batch if write.name is not None]:
+            await self._queries.lock_names(connection, names=names)
 
 
 def _settle(answer: asyncio.Future[Any], outcome: Any) -> None:

@@ -76,7 +76,7 @@ def _calls(evidence: Evidence) -> list[Check]:
     unsure = possibly_billed(evidence)
     unexplained = sum(rows for (state, _), rows in unsure.items() if state not in EXPLAINED)
     return [
-        equal("calls begun although their operation's result was on record", 0, len(repeated(runs))),
+        equal("calls begun although their answer was on record", 0, len(repeated(runs))),
         equal("calls billed long after their operation's result", 0, bill.billed_late(result_times(runs))),
         equal("billed calls without a cost row of their own", 0, bill.unrecorded()),
         equal("cost rows at odds with the stand-in's bill, job by job", 0, len(bill.faults())),

@@ -21,7 +21,7 @@ select jobs.id, media_item_id, status, processing_status as media_status, attemp
 from jobs join media_items on media_items.id = media_item_id
 """
 _RUNS = """
-select id, job_id, operation, state, error,
+select id, job_id, operation, part, state, error,
        extract(epoch from started_at)::float8 as started_at,
        extract(epoch from finished_at)::float8 as finished_at
 from operation_runs
@@ -57,11 +57,12 @@ class Job:
 
 @frozen(kw_only=True)
 class Run:
-    """A call of one of mediaq's operations."""
+    """A call of one of mediaq's operations, or of a part of one."""
 
     id: int
     job_id: str
     operation: str
+    part: str
     state: str
     error: str | None
     started_at: float

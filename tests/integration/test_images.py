@@ -3,6 +3,7 @@
 import asyncio
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from random import Random
@@ -27,6 +28,7 @@ HALF = 0.5
 PLACES = {name: (place % 2 * HALF, place // 2 * HALF, HALF, HALF) for place, name in enumerate(SHOWN)}
 NAMES = tuple(operation.name for operation in PIPELINES[QUEUE].operations)
 CALLS = {"DetectLabels", "DetectText", "DetectFaces", "DetectModerationLabels"}
+METHODS = ("detect_labels", "detect_text", "detect_faces", "detect_moderation_labels")
 KINDS = ["JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "HEIC"]
 MEGABYTE = 1_000_000
 
@@ -182,18 +184,28 @@ async def test_an_image_is_read_once_for_all_that_send_its_bytes(
     assert made == ["GET", "GET"]
 
 
-async def test_four_calls_of_200_ms_take_a_job_less_than_300_ms(
+async def calls_alone(resources: Resources) -> float:
+    """Milliseconds that the four calls take by themselves, all at once."""
+    client = await resources.tools.aws.client("rekognition")
+    image = {"S3Object": {"Bucket": resources.settings.aws.bucket, "Name": KEY}}
+    began = time.perf_counter()
+    await asyncio.gather(*(getattr(client, method)(Image=image) for method in METHODS))
+    return (time.perf_counter() - began) * 1000
+
+
+async def test_a_job_of_four_calls_takes_less_than_100_ms_more_than_the_calls_do(
     standin: StandIn, api: Api, resources: Resources
 ) -> None:
-    """The best of some, on a machine that others use too; one after the other they take 800 ms."""
+    """So, four calls of 200 ms take less than 300 ms; the best of some, for others use the machine too."""
     standin.fault("*", "latency", seconds=0.2, times=None)
     picture = samples.draw_picture()
-    took: list[int] = []
-    while len(took) < 12:
+    await run_here(api, resources, picture)
+    added: list[float] = []
+    while len(added) < 15 and min(added, default=100) >= 100:
+        calls = await calls_alone(resources)
         job = await run_here(api, resources, picture)
-        took.append(job["finishedOn"] - job["processedOn"])
-    print("TOOK", took)
-    assert 200 <= min(took) < 300, took
+        added.append(job["finishedOn"] - job["processedOn"] - calls)
+    assert min(added) < 100, added
 
 
 async def test_a_job_that_is_cancelled_ends_its_conversion(

@@ -278,7 +278,7 @@ async def test_an_owner_that_lost_its_fence_begins_no_further_part(store: Store,
 
 async def test_a_part_keeps_no_vector_and_the_whole_one_does(store: Store, work_for: WorkFor) -> None:
     def mean(answers: Sequence[Any]) -> Settled:
-        return Settled("".join(answers), vector=Vector("m", [1.0, 2.0], {}))
+        return Settled("".join(answers), vectors=[Vector("m", [1.0, 2.0], {})])
 
     for count in ("a", "ab"):
         job = await started(store, await accepted(store, media_item_id=f"item-{count}"))

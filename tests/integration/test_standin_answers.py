@@ -400,3 +400,32 @@ async def test_openai_embeds_one_text_or_several(standin: Server, model: str, di
     assert (one["usage"]["prompt_tokens"], two["usage"]["prompt_tokens"]) == (1, 2)
     packed = await standin.openai(model=model, input="hello", encoding_format="base64", dimensions=8)
     assert len(base64.b64decode(packed["data"][0]["embedding"])) == 8 * 4
+
+
+@pytest.mark.parametrize("language", ["english", "multilingual"])
+async def test_cohere_embeds_texts_and_counts_their_tokens_in_a_header(
+    standin: Server, aws: Aws, language: str
+) -> None:
+    texts = ["A cat sleeps on the sofa", "The cat slept on a sofa", "Interest rates rose sharply in March"]
+    body = {"texts": texts, "input_type": "search_document"}
+    answer, headers = await invoke(aws, f"cohere.embed-{language}-v3", body)
+    assert answer.pop("id")
+    one, two, three = answer.pop("embeddings")
+    assert answer == {"texts": texts, "response_type": "embeddings_floats"}
+    assert len(one) == 1024
+    assert cosine(one, two) > 0.5 > cosine(one, three) + 0.2
+    tokens = headers["x-amzn-bedrock-input-token-count"]
+    assert standin.bill() == [
+        (f"bedrock.cohere-embed-{language}-v3.tokens", f"{int(tokens) / 1000:g}", "1K tokens")
+    ]
+
+
+async def test_cohere_leaves_out_the_start_or_the_end_of_what_is_too_long(standin: Server, aws: Aws) -> None:
+    kept, vectors = "a " * 512, []
+    for text, truncate in (("dog " + kept, "START"), (kept + "dog", "END"), (kept, "NONE")):
+        body = {"texts": [text], "input_type": "search_query", "truncate": truncate}
+        answer, headers = await invoke(aws, "cohere.embed-english-v3", body)
+        vectors += answer["embeddings"]
+        assert headers["x-amzn-bedrock-input-token-count"] == "512"
+    assert vectors[0] == vectors[1] == vectors[2]
+    assert {call["units"] for call in standin.calls(billed="true")} == {"0.512"}

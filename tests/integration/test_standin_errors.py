@@ -285,6 +285,12 @@ class TestSpeech:
 
 
 TEXT_MODEL, IMAGE_MODEL = "amazon.titan-embed-text-v2:0", "amazon.titan-embed-image-v1"
+COHERE = "cohere.embed-english-v3"
+
+
+def texts(given: Any, **more: str) -> dict[str, Any]:
+    """A body for Cohere's models."""
+    return {"texts": given, "input_type": "search_document", **more}
 
 
 class TestBedrock:
@@ -311,6 +317,16 @@ class TestBedrock:
                 {"inputText": "a", "embeddingConfig": {"outputEmbeddingLength": 512}},
                 "512 is not a valid enum value",
             ),
+            (COHERE, {"input_type": "search_document"}, "required key [texts] not found"),
+            (COHERE, {"texts": ["a"]}, "required key [input_type] not found"),
+            (COHERE, texts(["a"], input_type="song"), "#/input_type: song is not a valid enum value"),
+            (COHERE, texts(["a"], truncate="LEFT"), "#/truncate: LEFT is not a valid enum value"),
+            (COHERE, texts([]), "#/texts: expected minimum item count: 1, found: 0"),
+            (COHERE, texts(["a"] * 97), "#/texts: expected maximum item count: 96, found: 97"),
+            (COHERE, texts(["a", 5]), "#/texts/1: expected type: String, found: Integer"),
+            (COHERE, texts(["a", "b" * 2_049]), "#/texts/1: expected maxLength: 2048, actual: 2049"),
+            (COHERE, texts(["a " * 513]), "Max input tokens: 512, request input token count: 513"),
+            (COHERE, texts("a"), "expected type: JSONArray, found: String"),
         ],
     )
     async def test_bad_bodies(self, aws: Aws, model: str, body: dict[str, Any], part: str) -> None:

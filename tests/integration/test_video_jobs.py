@@ -68,6 +68,22 @@ async def test_subtitles_lie_beside_the_transcript(api: Api, resources: Resource
         assert "Good morning from the harbour." in text
 
 
+async def test_an_earlier_transcript_is_reused_by_a_job_that_wants_subtitles_and_the_same_language(
+    api: Api, resources: Resources, standin: StandIn, clip: None
+) -> None:
+    asked = {"languageCode": "en-GB"}
+    first = await api.run(QUEUE, video(transcribe=asked))
+    job = await api.run(QUEUE, video(item="other", transcribe={**asked, "subtitles": ["vtt"]}))
+    assert (job["status"], [cost["certainty"] for cost in job["costs"]]) == ("completed", ["reused"])
+    assert (
+        "Good morning"
+        in (await read(resources, api, job["returnvalue"]["transcription"]["subtitles"]["vtt"])).decode()
+    )
+    assert job["returnvalue"]["transcription"]["s3Key"] != first["returnvalue"]["transcription"]["s3Key"]
+    await api.run(QUEUE, video(item="third", transcribe={"languageCode": "en-US"}))
+    assert len(standin.billed()) == 2
+
+
 async def test_labels_are_found_and_shown_as_asked(api: Api, standin: StandIn, clip: None) -> None:
     every = (await api.run(QUEUE, video(detectLabels=True)))["returnvalue"]["labels"]
     name = every[0]["Label"]["Name"]

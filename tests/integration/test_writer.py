@@ -160,7 +160,7 @@ class Unspeakable:
 
 @pytest.mark.parametrize(
     "answer",
-    [Settled([], CHARGE, Vector("m", [], {})), Settled(Unspeakable(), CHARGE)],
+    [Settled([], CHARGE, [Vector("m", [], {})]), Settled(Unspeakable(), CHARGE)],
     ids=["refused by Postgres", "no JSON"],
 )
 async def test_a_write_that_cannot_be_fails_alone(store: Store, answer: Settled) -> None:
@@ -214,7 +214,7 @@ async def test_a_job_that_is_gone_with_its_item_takes_no_other_with_it(store: St
 
 
 MOVED = Progress.of(OPERATIONS).having("detectText", TaskStatus.COMPLETED)
-FOUND = Settled("found", TIERED, Vector("m", [1.0], {}))
+FOUND = Settled("found", TIERED, [Vector("m", [1.0], {})])
 WRITES: dict[str, Write] = {
     "start": lambda on: attempts.start(on.store, on.job.id, "another", 60),
     "renew": lambda on: attempts.renew(on.store, on.job, 60),
@@ -422,7 +422,7 @@ async def test_processes_that_end_jobs_of_the_same_items_do_not_wait_in_a_circle
         async def end(number: int, job: Job) -> None:
             through = both[number % 2]
             run = await begun(through, job)
-            await operations.settle(through, run, Settled([], TIERED, Vector("m", [1.0], {})))
+            await operations.settle(through, run, Settled([], TIERED, [Vector("m", [1.0], {})]))
             await attempts.end(through, job, completed(labels=number))
 
         async with asyncio.timeout(30):

@@ -37,7 +37,7 @@ JOB = Job(
     deaths=0, failed_reason=None, stacktrace=[], accepted_at=BEGAN, finished_at=END,
 )  # fmt: skip
 RUN = Run(
-    id=1, job_id="job", operation=OPERATION, state="succeeded", error=None, started_at=BEGAN + 1,
+    id=1, job_id="job", operation=OPERATION, part="", state="succeeded", error=None, started_at=BEGAN + 1,
     finished_at=RESULT,
 )  # fmt: skip
 COST = Cost(1, audit.Entry(
@@ -46,7 +46,7 @@ COST = Cost(1, audit.Entry(
 ))  # fmt: skip
 CALL = audit.Call(
     id="call", operation=OPERATION, item=ITEM, units=Decimal(1), at=datetime.fromtimestamp(BEGAN + 2, UTC),
-    resource=ORDER.resource, names=frozenset(),
+    resource=next(iter(ORDER.resources)), names=frozenset(),
 )  # fmt: skip
 RECORD = Record([JOB], [RUN], [COST], [CALL])
 STRUCK = Struck(FLUSH, Blow(BEGAN, BEGAN, "9 keys before it, 0 after it"), frozenset({"job"}))
@@ -117,7 +117,7 @@ ANOTHER = evolve(JOB, id="another")
             recorded(runs=[evolve(RUN, state="unanswered")]),
             {"operations of completed jobs without a result"},
         ),
-        (recorded(runs=[RUN, AGAIN]), {"calls begun although their operation's result was on record"}),
+        (recorded(runs=[RUN, AGAIN]), {"calls begun although their answer was on record"}),
         (
             recorded(calls=[CALL, LATE], costs=[COST, POSSIBLY], runs=[RUN, evolve(AGAIN, started_at=BEGAN)]),
             {"calls billed long after their operation's result"},
@@ -166,6 +166,16 @@ def test_a_call_repeated_before_its_result_was_on_record_is_no_fault() -> None:
         failing(recorded(runs=[RUN, lost], costs=[COST, POSSIBLY], calls=[CALL, evolve(CALL, id="b")]))
         == set()
     )
+
+
+def test_a_part_of_an_operation_is_called_again_where_its_answer_is_on_record() -> None:
+    parts = [evolve(RUN, id=3, part=part, state="part_succeeded") for part in ("0:a", "1:b")]
+    join = evolve(RUN, started_at=RESULT + 1, finished_at=RESULT + 2)
+    assert failing(recorded(runs=[*parts, join])) == set()
+    again = evolve(AGAIN, part="1:b")
+    assert failing(recorded(runs=[*parts, join, again])) == {
+        "calls begun although their answer was on record"
+    }
 
 
 def test_the_stock_worker_may_end_by_itself() -> None:

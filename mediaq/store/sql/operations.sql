@@ -9,7 +9,8 @@
 with given as (
     select * from json_to_recordset(:rows) as given (
         n int, key text, job_id text, fence bigint, operation text, part text, token text, seconds float8,
-        service text, item text, units numeric, unit text, unit_price numeric, price_version text, amount numeric)
+        service text, item text, units numeric, unit text, unit_price numeric, price_version text, amount numeric,
+        fingerprint text)
 ), mine as (
     select given.*, jobs.attempts, jobs.user_id, jobs.cost_center, jobs.media_item_id
     from given join jobs on jobs.id = given.job_id and jobs.fence = given.fence and jobs.status = 'active'
@@ -27,8 +28,8 @@ with given as (
     where n not in (select n from written)
     order by n, found.part
 ), run as (
-    insert into operation_runs (job_id, operation, part, attempt, fence, token, key, deadline)
-    select job_id, operation, part, attempts, fence, token, key, now() + make_interval(secs => seconds)
+    insert into operation_runs (job_id, operation, part, attempt, fence, token, key, deadline, fingerprint)
+    select job_id, operation, part, attempts, fence, token, key, now() + make_interval(secs => seconds), fingerprint
     from mine where n not in (select n from written union all select n from known)
     order by n
     on conflict (token) do update
@@ -49,6 +50,26 @@ union all
 select n, id, token is not null, null, null from written
 union all
 select n, null, null, part, result from known;
+
+-- name: lock_names!
+-- Guarantees: of transactions that name the same, in whatever process, one at a time goes on; and in no circle.
+select pg_advisory_xact_lock(name)
+from (select distinct hashtextextended(name, 0) as name from unnest(:names::text[]) as name order by 1) as ordered;
+
+-- name: earlier_runs
+-- Guarantees: of each call that is not on record itself, finds what makes it needless or too early: what the same
+-- call has come to within the last `age` seconds; else that it is under way, and for how long at most.
+select n, earlier.*
+from json_to_recordset(:rows) as given (n int, key text, fingerprint text, age float8)
+cross join lateral (
+    select state, result, extract(epoch from deadline - now())::float8 as seconds
+    from operation_runs
+    where operation_runs.fingerprint = given.fingerprint
+      and (state in ('succeeded', 'part_succeeded') and finished_at > now() - make_interval(secs => age)
+           or state = 'started' and deadline > now())
+    order by state = 'started', id desc
+    limit 1) as earlier
+where not exists (select 1 from operation_runs written where written.key = given.key);
 
 -- name: settle_runs
 -- Guarantees: one result an operation, and one a part of it: an answer that comes second is kept on its own run as
@@ -105,14 +126,27 @@ set item = excluded.item, units = excluded.units, unit = excluded.unit, unit_pri
 where cost_entries.certainty = 'possibly_billed';
 
 -- name: put_vectors!
--- Guarantees: one vector per media item, model and length: the newest.
+-- Guarantees: one vector per media item, model and length: the newest, without the chunks of the one before it.
+with given as (
+    select * from json_to_recordset(:rows) as given (
+        media_item_id text, model text, dimensions int, vector vector, metadata jsonb)
+), gone as (
+    delete from embedding_chunks using given
+    where embedding_chunks.media_item_id = given.media_item_id
+      and embedding_chunks.model = given.model and embedding_chunks.dimensions = given.dimensions
+)
 insert into embeddings (media_item_id, model, dimensions, vector, metadata)
-select distinct on (media_item_id, model, dimensions) media_item_id, model, dimensions, vector, metadata
-from json_to_recordset(:rows) as given (n int, job_id text, model text, dimensions int, vector vector, metadata jsonb)
-join jobs on jobs.id = given.job_id
-order by media_item_id, model, dimensions, n desc
+select media_item_id, model, dimensions, vector, metadata from given
+order by media_item_id, model, dimensions
 on conflict (media_item_id, model, dimensions) do update
 set vector = excluded.vector, metadata = excluded.metadata, created_at = now();
+
+-- name: put_chunks!
+-- Guarantees: the chunks of vectors that were put in the same transaction stand with them.
+insert into embedding_chunks (media_item_id, model, dimensions, chunk, vector, metadata)
+select media_item_id, model, dimensions, n, vector, metadata
+from json_to_recordset(:rows) as given (
+    media_item_id text, model text, dimensions int, n int, vector vector, metadata jsonb);
 
 -- name: name_provider_jobs
 update operation_runs set provider_id = given.provider_id
