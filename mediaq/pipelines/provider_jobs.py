@@ -36,7 +36,8 @@ async def job_name(work: Work) -> str:
     again; another one once AWS has reported that the job failed.
     """
     # AWS: a ClientRequestToken has at most 64 characters of [a-zA-Z0-9-_].
-    generation = await operations.generation(work.tools.store, work.job, work.operation)
+    store = work.tools.store
+    generation = await store.link.outlast(lambda: operations.generation(store, work.job, work.operation))
     return f"{work.job.id}-{work.operation}-{generation}"
 
 
