@@ -40,7 +40,7 @@ def describe(resources: Resources, job: Job | OpenJob) -> QueuedJob:
         timeout=queue.timeout,
         result_ttl=queue.keep_completed,
         failure_ttl=queue.keep_failed,
-        retries_left=max(job.attempts_left - 1, 0),
+        retries_left=max(job.max_attempts - job.attempts - 1, 0),
         retry_intervals=tuple(backoff.intervals(job.max_attempts - 1)),
         meta={"progress": dict(job.progress)},
         share=job.user_id,

@@ -23,6 +23,20 @@ class FenceLost(MediaqError):
     """Another worker has started this job since: this one must start no further call for it."""
 
 
+class OnRecord(MediaqError):
+    """The result of an operation or of its part is on record: an earlier owner's call was answered late.
+
+    Args:
+        result: The result.
+        part: The part that it is of; empty: it is the whole one.
+    """
+
+    def __init__(self, result: object, part: str = "") -> None:
+        super().__init__("the result is on record")
+        self.result = result
+        self.part = part
+
+
 class ProviderError(MediaqError):
     """A provider (AWS, OpenAI) did not do what was asked; the subclass says what follows.
 

@@ -64,6 +64,19 @@ def _text(value: Any) -> str:
     return value
 
 
+def _switch(value: Any) -> bool:
+    # The environment has only texts.
+    known = {True: True, False: False, "true": True, "false": False}
+    if not isinstance(value, bool | str) or value not in known:
+        raise ValueError("true or false is wanted")
+    return known[value]
+
+
+def switch(default: bool, text: str) -> Any:
+    """Declares a setting that is true or false."""
+    return field(default=default, converter=_switch, metadata={"help": text})
+
+
 def text(default: str, text: str) -> Any:
     """Declares a setting that is a piece of text."""
     return field(default=default, converter=_text, metadata={"help": text})
@@ -175,6 +188,6 @@ def mask(value: Any) -> str:
     """Returns a value as text, with a secret or a URL's password replaced by stars."""
     if isinstance(value, ts.types.SecretStr):
         return "***" if value else ""
-    if isinstance(value, tuple):
+    if isinstance(value, bool | tuple):
         return json.dumps(value)
     return PASSWORD.sub(lambda found: f"{found[1] or found[2]}***", str(value))

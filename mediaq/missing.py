@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import groupby
 
 from attrs import frozen
@@ -57,13 +57,14 @@ class Missing:
         """Begins a round."""
         self._doubtful, self._begun = [], 0
 
-    def doubt(self, found: Found) -> None:
-        """Has this round search for a job, where it is its turn; jobs come in the order of their places."""
-        if found.job.id in self._missed:
-            self._doubtful.append(found)
-        elif self._begun < SEARCHED and (place := Place.of(found.job)) > self._searched:
-            self._doubtful.append(found)
-            self._searched, self._begun = place, self._begun + 1
+    def doubt(self, doubtful: Iterable[Found]) -> None:
+        """Has this round search for those jobs of a batch whose turn it is; batches come in order."""
+        for found in sorted(doubtful, key=_place_of):
+            if found.job.id in self._missed:
+                self._doubtful.append(found)
+            elif self._begun < SEARCHED and _place_of(found) > self._searched:
+                self._doubtful.append(found)
+                self._searched, self._begun = _place_of(found), self._begun + 1
 
     async def find_lost(self) -> list[Found]:
         """Ends a round that has seen all jobs; returns those that have been missing for too long.
@@ -94,6 +95,10 @@ class Missing:
     def _note(self, found: Found, now: float) -> Missed:
         before = self._missed.get(found.job.id)
         return before if before and before.push == found.seen.push else Missed(found.seen.push, now)
+
+
+def _place_of(found: Found) -> Place:
+    return Place.of(found.job)
 
 
 def _queue_of(found: Found) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -177,11 +177,6 @@ class OpenJob:
     accepted_at: datetime
     due_at: datetime | None
 
-    @property
-    def attempts_left(self) -> int:
-        """How many attempts may still be started."""
-        return max(self.max_attempts - self.attempts, 0)
-
 
 @frozen
 class Charge:
@@ -228,12 +223,33 @@ class Charge:
 
 
 @frozen
+class Chunk:
+    """The vector of a part of a content.
+
+    Args:
+        values: The vector.
+        place: Where in the content the part is.
+    """
+
+    values: list[float]
+    place: Mapping[str, Any]
+
+
+@frozen
 class Vector:
-    """An embedding to be stored with its operation's result."""
+    """An embedding to be stored with its operation's result.
+
+    Args:
+        model: The model that made it.
+        values: The vector of the whole content.
+        metadata: What is stored with it.
+        chunks: Those of the content's parts, where it was taken apart.
+    """
 
     model: str
     values: list[float]
     metadata: Mapping[str, Any]
+    chunks: Sequence[Chunk] = ()
 
 
 @frozen
@@ -243,11 +259,11 @@ class Settled:
     Args:
         result: The operation's result.
         charge: What the call costs; None where it costs nothing.
-        vector: The vector that it made, if any.
+        vectors: The vectors that it made.
         request_id: The provider's own id of its answer.
     """
 
     result: Any
     charge: Charge | None = None
-    vector: Vector | None = None
+    vectors: Sequence[Vector] = ()
     request_id: str | None = None

@@ -90,28 +90,33 @@ class Reconciler:
         place, compared = START, 0
         while await self._hold():
             batch = await open_jobs.read(self._store, types, place, most)
+            doubtful: list[Found] = []
             for queue, jobs in groupby(sorted(batch, key=_type_of), key=_type_of):
-                await self._compare(queue, list(jobs))
+                doubtful += await self._compare(queue, list(jobs))
+            self._missing.doubt(doubtful)
             compared += len(batch)
             if len(batch) < most:
                 return compared
             place = Place.of(batch[-1])
         return None
 
-    async def _compare(self, queue: str, batch: Sequence[OpenJob]) -> None:
+    async def _compare(self, queue: str, batch: Sequence[OpenJob]) -> list[Found]:
+        """Compares jobs of one type; returns those that may be in no list."""
         now = datetime.now(UTC)
         pushes: list[tuple[Found, Push]] = []
+        doubtful: list[Found] = []
         seen = await self._resources.queues[queue].look([job.id for job in batch])
         for found in map(Found, batch, seen):
             match decide(found.job, found.seen, self._resources.settings, now):
                 case Push() as verdict:
                     pushes.append((found, verdict))
                 case Doubt():
-                    self._missing.doubt(found)
+                    doubtful.append(found)
                 case Close(reason):
                     if await open_jobs.close(self._store, found.job, reason):
                         logger.warning("job {} is closed: {}", found.job.id, reason)
         await self._push_again(pushes)
+        return doubtful
 
     async def _push_again(self, pushes: Sequence[tuple[Found, Push]]) -> None:
         ready = await self._find_leftovers(await self._put_on_record(pushes))

@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 from mediaq.aws.clients import open_aws
 from mediaq.aws.limits import make_limits
 from mediaq.pipelines.catalog import PIPELINES
+from mediaq.pipelines.converter import Converter
 from mediaq.pipelines.holds import Holds
 from mediaq.pipelines.inflight import open_inflight
 from mediaq.pipelines.operation import Tools
@@ -48,7 +49,7 @@ class Resources:
 
         Jobs of other queues than mediaq's own need neither Postgres nor a provider.
         """
-        return queue not in self.queues or not (self.store.link.away or self.tools.holds.is_held(queue))
+        return queue not in self.queues or not (self.store.link.awaited or self.tools.holds.is_held(queue))
 
 
 @asynccontextmanager
@@ -66,8 +67,8 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
         open_inflight(settings.worker.grace * LAST_SHARE) as inflight,
     ):
         queues = {name: Queue(name, redis) for name in PIPELINES}
-        limits = make_limits(redis, settings)
-        tools = Tools(settings, store, aws, redis, http, inflight, Holds(), limits)
+        limits, converter = make_limits(redis, settings), Converter(aws, settings.image)
+        tools = Tools(settings, store, aws, redis, http, inflight, Holds(), limits, converter)
         yield Resources(settings, store, redis, queues, tools)
 
 

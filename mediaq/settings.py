@@ -23,6 +23,7 @@ from mediaq.fields import (
     one_of,
     parse_concurrency,
     secret,
+    switch,
     text,
     texts,
     whole,
@@ -96,6 +97,9 @@ class Aws:
     bucket: str = text(
         "media", "Bucket that uploads are in; thumbnails and transcripts are written there too."
     )
+    read_by_reference: bool = switch(
+        True, "Whether Rekognition may read the bucket itself; false: images are sent to it as bytes."
+    )
     first_wait: float = number(0.2, "Seconds before the first repetition; doubles, with jitter.", least=0.001)
     longest_wait: float = number(20.0, "Seconds between two repetitions at most.", least=0.001)
     provider_patience: float = number(
@@ -128,6 +132,19 @@ class Limits:
 
 
 @frozen
+class Image:
+    """How images are converted that Rekognition does not take as they are stored."""
+
+    conversions: int = whole(1, "Images converted at once in a process, each in a process of its own.")
+    most_bytes: int = whole(200_000_000, "Bytes of an image that is converted at most.")
+    most_pixels: int = whole(200_000_000, "Pixels of an image that is converted at most.")
+    memory: int = whole(
+        1 << 30, "Bytes of memory that one conversion may take, where the system can limit it (Linux)."
+    )
+    timeout: int = whole(60, "Seconds one conversion may take.")
+
+
+@frozen
 class Video:
     """What is made of videos."""
 
@@ -135,6 +152,13 @@ class Video:
     thumbnail_side: int = whole(640, "Longer side of a thumbnail in pixels at most.")
     thumbnail_prefix: str = text("thumbnails/", "Where in the bucket thumbnails go.")
     transcript_prefix: str = text("transcripts/", "Where in the bucket Transcribe writes.")
+
+
+@frozen
+class Text:
+    """How texts are read."""
+
+    most_bytes: int = whole(10 * 1024 * 1024, "Bytes of UTF-8 that a text in S3 may have.")
 
 
 @frozen
@@ -147,12 +171,28 @@ class Embedding:
     text_model: str = text("amazon.titan-embed-text-v2:0", "Bedrock's model for text.")
     image_model: str = text("amazon.titan-embed-image-v1", "Bedrock's model for images and video frames.")
     openai_model: str = text("text-embedding-3-small", "OpenAI's model for text.")
+    models: tuple[str, ...] = texts(
+        (
+            "amazon.titan-embed-text-v2:0",
+            "amazon.titan-embed-image-v1",
+            "cohere.embed-english-v3",
+            "cohere.embed-multilingual-v3",
+        ),
+        "Models that a request may name.",
+    )
     openai_url: str = text("", "Base URL of OpenAI's API, up to and with /v1; needed for provider openai.")
     openai_key: ts.types.SecretStr = secret("Key of OpenAI's API.")
     dimensions: int = one_of(LENGTHS, 1024, "Length of the vectors: 256, 384, 512, 1024 or 1536.")
-    cache_seconds: int = whole(
-        86400, "Seconds an embedding is kept in Redis for the same content; 0: never.", least=0
+
+
+@frozen
+class Reuse:
+    """Whether a call that was made before is made again."""
+
+    enabled: bool = switch(
+        True, "Whether a user's same question about the same content is answered by the earlier result."
     )
+    seconds: float = number(604_800.0, "Seconds since the earlier answer at most.")
 
 
 @frozen
@@ -304,8 +344,11 @@ class Settings:
     database: Database = Database()
     aws: Aws = Aws()
     limits: Limits = Limits()
+    image: Image = Image()
     video: Video = Video()
+    text: Text = Text()
     embedding: Embedding = Embedding()
+    reuse: Reuse = Reuse()
     worker: Worker = Worker()
     upkeep: Upkeep = Upkeep()
     logs: Logs = Logs()

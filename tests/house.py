@@ -16,6 +16,7 @@ from redis import Redis
 from rq import SimpleWorker
 from servers import Databases
 
+from mediaq.embedded.standin.objects import HEADERS
 from mediaq.pipelines.catalog import PIPELINES
 from mediaq.resources import Resources, open_resources
 from mediaq.service.app import create_app
@@ -61,8 +62,11 @@ class StandIn:
     url: str
 
     def clear(self) -> None:
-        httpx.delete(f"{self.url}/_standin/faults").raise_for_status()
+        self.clear_faults()
         httpx.delete(f"{self.url}/_standin/calls").raise_for_status()
+
+    def clear_faults(self) -> None:
+        httpx.delete(f"{self.url}/_standin/faults").raise_for_status()
 
     def fault(self, operation: str, kind: str, **rest: Any) -> None:
         rule = {"operation": operation, "kind": kind, **rest}
@@ -140,7 +144,8 @@ class Api:
         return {"Authorization": f"Bearer {token_for(user, **claims)}"}
 
     async def upload(self, key: str, content: bytes) -> None:
-        (await self.http.put(f"{self.s3_url}/{self.bucket}/{key}", content=content)).raise_for_status()
+        url = f"{self.s3_url}/{self.bucket}/{key}"
+        (await self.http.put(url, content=content, headers=HEADERS)).raise_for_status()
 
     async def post(self, job_type: str, body: Any, user: str = USER, **headers: str) -> httpx.Response:
         url = f"/api/queues/{job_type}"

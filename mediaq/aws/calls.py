@@ -51,8 +51,8 @@ async def call_and_read(aws: Aws, service: str, method: str, read: Read[T], **pa
         ProviderError: By its subclass, what follows: TryAgain, Unanswered, NoRoom or Refused.
     """
     try:
-        client = await aws.client(service)
         async with asyncio.timeout(aws.settings.call_timeout):
+            client = await aws.client(service)
             return await read(await getattr(client, method)(**params))
     except FAILURES as error:
         limit = limit_of(service, method, params.get("modelId", ""))

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from mediaq.settings import Aws as AwsSettings
+
+LARGE_BODY = 1 << 20
+"""Bytes from which on aiohttp warns of a body that is sent at once."""
 
 
 class Aws:
@@ -47,7 +51,15 @@ class Aws:
             connect_timeout=min(10.0, settings.call_timeout),
             read_timeout=settings.call_timeout,
         )
-        return await self._stack.enter_async_context(self._session.client(service, config=config))
+        client = await self._stack.enter_async_context(self._session.client(service, config=config))
+        client.meta.events.register("before-send", _send_in_pieces)
+        return client
+
+
+def _send_in_pieces(request: Any, **_: Any) -> None:
+    """Has a large body, an image say, sent piece by piece; all at once it would hold the event loop."""
+    if isinstance(request.body, bytes | bytearray) and len(request.body) > LARGE_BODY:
+        request.body = io.BytesIO(request.body)
 
 
 @asynccontextmanager

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from typing import IO, Any
 
 from attrs import frozen
 
@@ -12,6 +13,8 @@ from mediaq.errors import Refused
 
 # aioboto3 reads a body in pieces of 1 KB unless told otherwise, which costs three times the CPU.
 PIECE = 256 * 1024
+# Bytes of one ranged read of `save`.
+STRETCH = 8 * 1024 * 1024
 
 
 @frozen
@@ -30,6 +33,11 @@ class ObjectInfo:
     size: int
     etag: str
 
+    @property
+    def version(self) -> str:
+        """A name of the object that changes when its content does."""
+        return f"s3://{self.bucket}/{self.key} {self.etag}"
+
 
 async def head(aws: Aws, bucket: str, key: str) -> ObjectInfo:
     """Looks at an object.
@@ -43,6 +51,29 @@ async def head(aws: Aws, bucket: str, key: str) -> ObjectInfo:
     except Refused as refusal:
         raise _missing(refusal, bucket, key) from refusal
     return ObjectInfo(bucket, key, answer["ContentLength"], answer["ETag"])
+
+
+async def read_start(aws: Aws, bucket: str, key: str, most: int) -> tuple[ObjectInfo, bytes]:
+    """Looks at an object and reads its first bytes, `most` at most, in one request.
+
+    Raises:
+        Refused: There is no such object, or it is empty.
+        ProviderError: S3 cannot be asked for now.
+    """
+
+    async def read(answer: dict[str, Any]) -> tuple[ObjectInfo, bytes]:
+        size = int(answer["ContentRange"].rpartition("/")[2])
+        return ObjectInfo(bucket, key, size, answer["ETag"]), await _body(answer)
+
+    try:
+        return await call_and_read(
+            aws, "s3", "get_object", read, Bucket=bucket, Key=key, Range=f"bytes=0-{most - 1}"
+        )
+    except Refused as refusal:
+        # No range of nothing can be had.
+        if refusal.code == "InvalidRange":
+            raise Refused(f"{key} is empty", "EmptyObject") from refusal
+        raise _missing(refusal, bucket, key) from refusal
 
 
 async def read_range(aws: Aws, info: ObjectInfo, start: int, end: int) -> bytes:
@@ -68,6 +99,19 @@ async def read(aws: Aws, bucket: str, key: str, *, most: int) -> bytes:
     return await _read(aws, bucket, key, IfMatch=info.etag)
 
 
+async def save(aws: Aws, info: ObjectInfo, file: IO[bytes]) -> None:
+    """Reads a whole object into a file, in a fixed amount of memory.
+
+    Raises:
+        Refused: The object is gone or another one by now.
+        ProviderError: S3 cannot be asked for now.
+    """
+    for start in range(0, info.size, STRETCH):
+        stretch = await read_range(aws, info, start, min(start + STRETCH, info.size))
+        await asyncio.to_thread(file.write, stretch)
+    await asyncio.to_thread(file.flush)
+
+
 async def write(aws: Aws, bucket: str, key: str, content: bytes, content_type: str) -> None:
     """Writes a small object.
 
@@ -75,6 +119,20 @@ async def write(aws: Aws, bucket: str, key: str, content: bytes, content_type: s
         ProviderError: S3 did not take it.
     """
     await call(aws, "s3", "put_object", Bucket=bucket, Key=key, Body=content, ContentType=content_type)
+
+
+async def copy(aws: Aws, bucket: str, key: str, new_key: str) -> None:
+    """Copies an object within its bucket (AWS: at most 5 GB in one request).
+
+    Raises:
+        Refused: There is no such object.
+        ProviderError: S3 cannot be asked for now.
+    """
+    try:
+        source = {"Bucket": bucket, "Key": key}
+        await call(aws, "s3", "copy_object", Bucket=bucket, Key=new_key, CopySource=source)
+    except Refused as refusal:
+        raise _missing(refusal, bucket, key) from refusal
 
 
 async def _read(aws: Aws, bucket: str, key: str, **condition: Any) -> bytes:

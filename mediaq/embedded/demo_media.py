@@ -9,9 +9,8 @@ from attrs import frozen
 from mediaq.embedded.samples import draw_picture, film_clip, write_paragraph
 from mediaq.errors import UnreadableMedia
 from mediaq.pipelines.frames import probe
+from mediaq.pipelines.kinds import HEAD, KINDS, kind_of
 
-# AWS: Rekognition takes JPEG and PNG.
-PICTURE_STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
 # A request to the service has at most 1 MiB.
 TEXT_BYTES = 1024 * 1024
 CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
@@ -47,11 +46,12 @@ def recognise(path: Path) -> Medium:
     size = path.stat().st_size
     if size == 0:
         raise UnknownMediaError(f"{path} is empty")
-    with path.open("rb") as file:
-        if file.read(8).startswith(PICTURE_STARTS):
-            return Medium(path, Kind.IMAGE)
+    # First, because a text may begin with BM, as a BMP does; images hold bytes that no text has.
     if size <= TEXT_BYTES and _is_text(path.read_bytes()):
         return Medium(path, Kind.TEXT)
+    with path.open("rb") as file:
+        if kind_of(file.read(HEAD)):
+            return Medium(path, Kind.IMAGE)
     _check_film(path)
     return Medium(path, Kind.VIDEO)
 
@@ -82,7 +82,7 @@ def _check_film(path: Path) -> None:
             found = probe(file)
     except UnreadableMedia as error:
         raise UnknownMediaError(
-            f"{path} is no JPEG or PNG, no UTF-8 text of up to 1 MiB, and no video: {error}"
+            f"{path} is no image ({KINDS}), no UTF-8 text of up to 1 MiB, and no video: {error}"
         ) from error
     if not found.has_video:
         raise UnknownMediaError(f"{path} holds sound but no moving pictures; give a video")

@@ -1,191 +1,233 @@
-"""Embeddings of texts, images and videos: from the cache, by Titan on Bedrock, or by OpenAI for texts."""
+"""Embeddings of texts, images and videos, by one model or by several side by side."""
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Awaitable, Callable
-from typing import Any, Literal
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Annotated, Any, Literal
 
+import msgspec
 from attrs import frozen
+from msgspec import Meta
 
-from mediaq.aws import objects
-from mediaq.aws.limits import OPENAI_EMBEDDINGS, limit_of
-from mediaq.aws.models import invoke_model
 from mediaq.errors import Refused
-from mediaq.model import Certainty, Settled, Vector
-from mediaq.pipelines import cache, openai
+from mediaq.model import Chunk, Settled, TaskStatus, Vector
+from mediaq.pipelines.embedders import MODELS, Model, check_length, find_model
 from mediaq.pipelines.film import find_film, take_thumbnails
-from mediaq.pipelines.metered import paid, patiently, recorded
+from mediaq.pipelines.metered import patiently
 from mediaq.pipelines.operation import Operation, Pipeline, Request, Results, Work
+from mediaq.pipelines.parts import Part, paid_in_parts, part_key
+from mediaq.pipelines.passages import split
+from mediaq.pipelines.pictures import for_embedding
 from mediaq.pipelines.price_list import prices_now
-from mediaq.pipelines.requests import ObjectKey, Text, checked_type
+from mediaq.pipelines.requests import Name, ObjectKey, Text, checked_type
 from mediaq.store import operations
 
-# AWS: Titan Multimodal takes a body of 25 MB, and base64 makes four bytes of three.
-IMAGE_BYTES = 25_000_000 * 3 // 4 - 1_000
-# Pixels of the longer side of the frame that stands for a video.
+# Pixels of the longer side of a frame of a video.
 FRAME_SIDE = 1024
+# Calls that one content may take; what takes more is for a model that takes longer texts.
+MOST_CALLS = 1_000
+MOST_MODELS, MOST_FRAMES = 5, 20
 
 
 @frozen
-class Made:
-    """A vector as it was made.
+class Piece:
+    """What one vector is made of.
 
     Args:
-        values: The vector.
-        billed: What was billed, as the price line counts it.
-        request_id: The provider's own id of its answer.
+        content: A text in UTF-8, or a picture.
+        place: Where in the whole content it is; empty: it is the whole.
     """
 
-    values: list[float]
-    billed: int
-    request_id: str | None
+    content: bytes
+    place: Mapping[str, Any]
 
 
 @frozen
-class Model:
-    """One model that makes vectors.
+class Wanted:
+    """A model and the length of its vectors."""
 
-    Args:
-        name: The model's id.
-        service: Who runs it.
-        limit: What calls count for.
-        item: The line of the price list.
-        dimensions: Length of its vectors.
-        most: What is billed for this content at most, as the price line counts it.
-        embed: Makes the vector.
-    """
-
-    name: str
-    service: str
-    limit: str
-    item: str
+    model: Model
     dimensions: int
-    most: Callable[[bytes], int]
-    embed: Callable[[Work, bytes], Awaitable[Made]]
+
+
+@frozen
+class Batch:
+    """The pieces of one call."""
+
+    wanted: Wanted
+    pieces: Sequence[Piece]
 
 
 async def generate_embedding(work: Work) -> Any:
-    """Embeds the content: from the cache where the same content was embedded before.
+    """Embeds the content by each model that is wanted; long texts and films in pieces.
 
     Raises:
-        Refused: The content cannot be read or is too much for the model.
+        Refused: The content cannot be read, or a model does not take it.
     """
-    content = await _content(work)
-    model = _model(work)
-    key = cache.cache_key(model.name, model.dimensions, content)
-    known = await cache.recall(work.tools.redis, key)
-    if known is not None:
-        return await _reuse(work, model, known)
-    vector: dict[str, Any] = await patiently(work, lambda: _embed(work, model, content))
-    await cache.keep(work.tools.redis, key, vector["embedding"], work.tools.settings.embedding.cache_seconds)
-    return vector
+    wanted = _wanted(work)
+    pictures = await _pictures(work)
+    batches = [batch for one in wanted for batch in _batches(work.job.request, one, pictures)]
+    if len(batches) > MOST_CALLS:
+        raise Refused(f"it takes {len(batches)} calls, and at most {MOST_CALLS} are made", "TooLong")
+    parts = [_part(work, number, batch) for number, batch in enumerate(batches)]
+    join = partial(_join, work, batches)
+    alone = len(batches) == 1 and len(batches[0].pieces) == 1
+    result = await paid_in_parts(
+        work,
+        wanted[0].model.service,
+        wanted[0].model.limit,
+        parts,
+        join,
+        noun="call",
+        # A result has the vector of the whole alone: where there are others, it is too little to copy.
+        copy=(lambda earlier: join([_reused(earlier).result])) if alone else None,
+    )
+    if result["source"] == "cache":
+        work.report(TaskStatus.COMPLETED, "reused")
+    return result
 
 
-async def _embed(work: Work, model: Model, content: bytes) -> Any:
-    async def make(run: operations.Run) -> Settled:  # noqa: ARG001 - the shape of Make
-        made = await model.embed(work, content)
-        return Settled(
-            {"source": "generated", "embedding": made.values},
-            prices_now().charge(model.item, made.billed),
-            _vector(work, model, made.values),
-            made.request_id,
-        )
-
-    estimate = prices_now().charge(model.item, model.most(content))
-    return await paid(work, model.service, model.limit, estimate, make)
+def _wanted(work: Work) -> list[Wanted]:
+    settings, asked = work.tools.settings.embedding, work.job.request.get("models")
+    if asked is None:
+        return [_checked(find_model(_default(work)), settings.dimensions)]
+    for one in asked:
+        if one["model"] not in settings.models:
+            raise Refused(f"embedding.models in the settings does not allow {one['model']}", "NotAllowed")
+    return [_named(find_model(one["model"]), one.get("dimensions"), settings.dimensions) for one in asked]
 
 
-async def _reuse(work: Work, model: Model, values: list[float]) -> Any:
-    async def make(run: operations.Run) -> Settled:  # noqa: ARG001 - the shape of Make
-        result = {"source": "cache", "embedding": values}
-        return Settled(result, prices_now().nothing(model.item), _vector(work, model, values))
-
-    return await recorded(work, model.service, None, make, certainty=Certainty.REUSED)
-
-
-def _vector(work: Work, model: Model, values: list[float]) -> Vector:
-    return Vector(model.name, values, work.job.request.get("metadata") or {})
+def _default(work: Work) -> str:
+    settings = work.tools.settings.embedding
+    if work.job.request["contentType"] != "text":
+        return settings.image_model
+    return settings.openai_model if settings.provider == "openai" else settings.text_model
 
 
-async def _content(work: Work) -> bytes:
+def _named(model: Model, dimensions: int | None, usual: int) -> Wanted:
+    own = usual if usual in model.lengths else model.lengths[0]
+    return _checked(model, dimensions or own)
+
+
+def _checked(model: Model, dimensions: int) -> Wanted:
+    check_length(model, dimensions)
+    return Wanted(model, dimensions)
+
+
+async def _pictures(work: Work) -> list[Piece]:
     request = work.job.request
     match request["contentType"]:
-        case "text":
-            return str(request["content"]).encode()
         case "image":
-            return await patiently(work, lambda: _read_image(work))
-        case _:
+            return [Piece(await patiently(work, lambda: _read_image(work)), {})]
+        case "video":
+            count = request.get("videoFrames") or 1
             film = await find_film(work)
-            frames = await patiently(work, lambda: take_thumbnails(work, film, 1, FRAME_SIDE))
-            return frames[0].jpeg
+            frames = await patiently(work, lambda: take_thumbnails(work, film, count, FRAME_SIDE))
+            return [Piece(frame.jpeg, {"atMs": frame.at_ms} if count > 1 else {}) for frame in frames]
+        case _:
+            return []
 
 
 async def _read_image(work: Work) -> bytes:
-    return await objects.read(work.tools.aws, work.bucket, work.job.request["s3Key"], most=IMAGE_BYTES)
+    tools, key = work.tools, work.job.request["s3Key"]
+    return await for_embedding(tools.aws, tools.converter, work.bucket, key)
 
 
-def _model(work: Work) -> Model:
-    settings = work.tools.settings.embedding
-    if work.job.request["contentType"] != "text":
-        return Model(
-            settings.image_model,
-            "bedrock",
-            _limit(settings.image_model),
-            f"bedrock.{_short(settings.image_model)}.images",
-            settings.dimensions,
-            lambda content: 1,  # noqa: ARG005 - an image is billed as one, whatever its size
-            _embed_image,
+def _batches(request: Request, wanted: Wanted, pictures: Sequence[Piece]) -> list[Batch]:
+    if request["contentType"] != "text":
+        return [Batch(wanted, [picture]) for picture in pictures]
+    pieces, size = _passages(request["content"], wanted.model.most), wanted.model.batch
+    return [Batch(wanted, pieces[begin : begin + size]) for begin in range(0, len(pieces), size)]
+
+
+def _passages(text: str, most: int) -> list[Piece]:
+    whole = text.encode()
+    passages = split(text, most) if len(whole) > most else []
+    if not passages:
+        return [Piece(whole, {})]
+    return [
+        Piece(passage.of(text).encode(), {"begin": passage.begin, "end": passage.end}) for passage in passages
+    ]
+
+
+def _part(work: Work, number: int, batch: Batch) -> Part:
+    model, dimensions = batch.wanted.model, batch.wanted.dimensions
+    contents = [piece.content for piece in batch.pieces]
+    pictures = work.job.request["contentType"] != "text"
+    # Requests of pictures name models that take them.
+    item = (pictures and model.images) or model.tokens
+    embed = (pictures and model.embed_images) or model.embed
+    most = prices_now().charge(item, len(contents) if pictures else sum(map(len, contents)))
+
+    async def make(run: operations.Run) -> Settled:  # noqa: ARG001 - the shape of Make
+        made = await embed(work, model.name, dimensions, contents)
+        charge = most if made.billed is None else prices_now().charge(item, made.billed)
+        result = {"source": "generated", "vectors": made.vectors}
+        return Settled(result, charge, request_id=made.request_id)
+
+    digests = [hashlib.sha256(content).hexdigest() for content in contents]
+    key = part_key(number, msgspec.json.encode([model.name, dimensions, pictures, digests]))
+    return Part(key, most, make, _reused, model.service, model.limit)
+
+
+def _reused(earlier: Any) -> Settled:
+    vectors = earlier["vectors"] if "vectors" in earlier else [earlier["embedding"]]
+    return Settled({"source": "cache", "vectors": vectors})
+
+
+def _join(work: Work, batches: Sequence[Batch], answers: Sequence[Any]) -> Settled:
+    embeddings, vectors = [], []
+    for wanted in dict.fromkeys(batch.wanted for batch in batches):
+        own = [pair for pair in zip(batches, answers, strict=True) if pair[0].wanted == wanted]
+        pieces = [piece for batch, _ in own for piece in batch.pieces]
+        values = [vector for _, answer in own for vector in answer["vectors"]]
+        whole = values[0] if len(values) == 1 else _mean(values)
+        chunks = [Chunk(vector, piece.place) for vector, piece in zip(values, pieces, strict=True)]
+        metadata = work.job.request.get("metadata") or {}
+        vectors.append(Vector(wanted.model.name, whole, metadata, chunks if len(chunks) > 1 else ()))
+        source = "cache" if all(answer["source"] == "cache" for _, answer in own) else "generated"
+        embeddings.append(
+            {
+                "model": wanted.model.name,
+                "dimensions": wanted.dimensions,
+                "source": source,
+                "embedding": whole,
+            }
         )
-    if settings.provider == "openai":
-        item = f"openai.{settings.openai_model}.tokens"
-        return Model(
-            settings.openai_model,
-            "openai",
-            OPENAI_EMBEDDINGS,
-            item,
-            settings.dimensions,
-            len,
-            _embed_by_openai,
-        )
-    item = f"bedrock.{_short(settings.text_model)}.tokens"
-    # A token has at least one byte of UTF-8: there are never more tokens than bytes.
-    limit = _limit(settings.text_model)
-    return Model(settings.text_model, "bedrock", limit, item, settings.dimensions, len, _embed_text)
+    result = {"source": embeddings[0]["source"], "embedding": embeddings[0]["embedding"]}
+    if len(embeddings) > 1:
+        result["embeddings"] = embeddings
+    return Settled(result, vectors=vectors)
 
 
-def _limit(model: str) -> str:
-    return limit_of("bedrock-runtime", "invoke_model", model)
+def _mean(vectors: Sequence[Sequence[float]]) -> list[float]:
+    """Returns the vector of length 1 to which all of these, each counted the same, point together."""
+    sums = [sum(values) for values in zip(*map(_unit, vectors), strict=True)]
+    return _unit(sums)
 
 
-def _short(model: str) -> str:
-    # amazon.titan-embed-text-v2:0 is titan-embed-text-v2 in the price list.
-    return model.removeprefix("amazon.").partition(":")[0]
+def _unit(vector: Sequence[float]) -> list[float]:
+    length = math.sqrt(sum(value * value for value in vector)) or 1.0
+    return [value / length for value in vector]
 
 
-async def _embed_text(work: Work, content: bytes) -> Made:
-    settings = work.tools.settings.embedding
-    body = {"inputText": content.decode(), "dimensions": settings.dimensions, "normalize": True}
-    answer, request_id = await invoke_model(work.tools.aws, settings.text_model, body)
-    return Made(answer["embedding"], answer["inputTextTokenCount"], request_id)
+class AskedModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A model that a request names, and the length of its vectors."""
 
+    model: Name
+    dimensions: int | None = None
 
-async def _embed_image(work: Work, content: bytes) -> Made:
-    settings = work.tools.settings.embedding
-    body = {
-        "inputImage": base64.b64encode(content).decode(),
-        "embeddingConfig": {"outputEmbeddingLength": settings.dimensions},
-    }
-    answer, request_id = await invoke_model(work.tools.aws, settings.image_model, body)
-    if answer.get("message"):
-        raise Refused(f"Bedrock refused: {answer['message']}", "ModelRefused")
-    return Made(answer["embedding"], 1, request_id)
-
-
-async def _embed_by_openai(work: Work, content: bytes) -> Made:
-    settings = work.tools.settings
-    text, timeout = content.decode(), settings.aws.call_timeout
-    return Made(*await openai.embed(work.tools.http, settings.embedding, text, timeout))
+    def __post_init__(self) -> None:
+        """Refuses what no settings could allow."""
+        try:
+            model = find_model(self.model)
+            if self.dimensions is not None:
+                check_length(model, self.dimensions)
+        except Refused as refusal:
+            raise ValueError(str(refusal)) from None
 
 
 def _check(request: Any) -> None:
@@ -193,6 +235,11 @@ def _check(request: Any) -> None:
         raise ValueError("Object missing required field `content`")
     if request.contentType != "text" and request.s3Key is None:
         raise ValueError("Object missing required field `s3Key`")
+    if request.contentType != "video" and request.videoFrames is not None:
+        raise ValueError("`videoFrames` is for contentType `video`")
+    for asked in request.models or ():
+        if request.contentType != "text" and MODELS[asked.model].images is None:
+            raise ValueError(f"{asked.model} takes texts, no {request.contentType}s")
 
 
 def _asked(request: Request) -> tuple[str, ...]:  # noqa: ARG001 - the shape of Pipeline.asked
@@ -204,7 +251,8 @@ def _outcome(results: Results) -> dict[str, Any]:
 
 
 def _metadata(outcome: Results) -> dict[str, Any]:
-    return {"embedding": outcome["embedding"], "embeddingSource": outcome["source"]}
+    several = {"embeddings": outcome["embeddings"]} if "embeddings" in outcome else {}
+    return {"embedding": outcome["embedding"], "embeddingSource": outcome["source"], **several}
 
 
 EMBEDDING = Pipeline(
@@ -218,6 +266,8 @@ EMBEDDING = Pipeline(
         ("content", Text | None, None),
         ("s3Key", ObjectKey | None, None),
         ("metadata", dict[str, Any] | None, None),
+        ("models", Annotated[list[AskedModel], Meta(min_length=1, max_length=MOST_MODELS)] | None, None),
+        ("videoFrames", Annotated[int, Meta(ge=1, le=MOST_FRAMES)] | None, None),
     ),
     operations=(Operation("generateEmbedding", "embedding", generate_embedding),),
     asked=_asked,

@@ -38,10 +38,7 @@ async def find_film(work: Work) -> Film:
         Refused: There is no such object, or it is no film.
         ProviderError: S3 cannot be asked for now.
     """
-    if (found := work.shared.get("film")) is None:
-        found = work.shared["film"] = asyncio.create_task(patiently(work, lambda: _probe(work)))
-    film: Film = await asyncio.shield(found)
-    return film
+    return await work.share("film", lambda: patiently(work, lambda: _probe(work)))
 
 
 async def take_thumbnails(work: Work, film: Film, count: int, max_side: int) -> list[Thumbnail]:

@@ -1,39 +1,107 @@
-"""Images: four looks by Rekognition, each at the object in S3."""
+"""Images: four looks by Rekognition, each at the image as a browser shows it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-from mediaq.pipelines.metered import once
-from mediaq.pipelines.operation import Answer, Call, Operation, Pipeline, Request, Work
+from mediaq.aws.calls import call, request_id
+from mediaq.aws.limits import limit_of
+from mediaq.model import Settled
+from mediaq.pipelines import pictures
+from mediaq.pipelines.metered import paid, patiently
+from mediaq.pipelines.operation import Operation, Pipeline, Work
+from mediaq.pipelines.parameters import Faces, Labels, Moderation, Parameters, Text, aws_parameters
+from mediaq.pipelines.pictures import Picture, Route
+from mediaq.pipelines.price_list import prices_now
 from mediaq.pipelines.requests import ObjectKey, request_type
+from mediaq.pipelines.reuse import same
+from mediaq.pipelines.scratch import Scratch
+from mediaq.store import operations
 
-
-def _one_image(request: Request) -> int:  # noqa: ARG001 - the shape of Call.count
-    return 1
+PRICE = "rekognition.image"
 
 
 def _look(
-    name: str, result: str, method: str, part: str, extra: Mapping[str, Any] | None = None
+    name: str,
+    result: str,
+    method: str,
+    part: str,
+    parameters: type[Parameters] | None = None,
+    *,
+    turns: bool = False,
 ) -> Operation:
-    def params(work: Work) -> dict[str, Any]:
-        place = {"Bucket": work.bucket, "Name": work.job.request["s3Key"]}
-        return {"Image": {"S3Object": place}, **(extra or {})}
+    """Makes an operation.
 
-    def read(answer: Answer) -> Any:
-        return answer[part]
+    Args:
+        name: How callers ask for it.
+        result: The key of its result.
+        method: The call, by boto's name.
+        part: What of the answer is the result.
+        parameters: What callers may say of it.
+        turns: Whether it turns a JPEG as its EXIF says, by its documentation; else that is done here.
+    """
+    limit = limit_of("rekognition", method)
 
-    return Operation(
-        name, result, once(Call("rekognition", method, "rekognition.image", params, _one_image, read))
-    )
+    async def perform(work: Work) -> Any:
+        asked = aws_parameters(parameters, work.job.request["operations"][name])
+        charge = prices_now().charge(PRICE, 1)
+
+        async def attempt() -> Any:
+            picture = await _find_picture(work)
+            known_by = same(work, method, asked, picture.info.version)
+            content = await _prepare(work, picture, turns=turns)
+
+            async def make(run: operations.Run) -> Settled:  # noqa: ARG001 - the shape of Make
+                image = await _image(work, content)
+                answer = await call(work.tools.aws, "rekognition", method, Image=image, **asked)
+                return Settled(answer[part], charge, request_id=request_id(answer))
+
+            return await paid(work, "rekognition", limit, charge, make, same=known_by)
+
+        return await patiently(work, attempt)
+
+    return Operation(name, result, perform, parameters=parameters)
+
+
+async def _find_picture(work: Work) -> Picture:
+    """Looks at the image, once for all of the job's operations."""
+    tools, key = work.tools, work.job.request["s3Key"]
+    return await work.share("picture", lambda: pictures.look(tools.aws, work.bucket, key))
+
+
+async def _prepare(work: Work, picture: Picture, *, turns: bool) -> Scratch | None:
+    """Puts aside what is to be sent of an image, once for all of the job's operations.
+
+    Returns:
+        The bytes to be sent; None: Rekognition reads the object itself.
+    """
+    way = pictures.route(picture, turns=turns, by_reference=work.tools.settings.aws.read_by_reference)
+    return None if way is Route.REFERENCE else await work.share(way, lambda: _put_aside(work, picture, way))
+
+
+async def _put_aside(work: Work, picture: Picture, way: Route) -> Scratch:
+    return await Scratch.of(await pictures.fetch(work.tools.aws, work.tools.converter, picture, way))
+
+
+async def _image(work: Work, content: Scratch | None) -> dict[str, Any]:
+    """Returns the `Image` of a request; made last of all, for many may wait for their turns."""
+    if content is None:
+        return {"S3Object": {"Bucket": work.bucket, "Name": work.job.request["s3Key"]}}
+    return {"Bytes": await content.read()}
 
 
 OPERATIONS = (
-    _look("detectLabels", "labels", "detect_labels", "Labels"),
-    _look("detectText", "text", "detect_text", "TextDetections"),
-    _look("detectFaces", "faces", "detect_faces", "FaceDetails", {"Attributes": ["DEFAULT"]}),
-    _look("detectModerationLabels", "moderation", "detect_moderation_labels", "ModerationLabels"),
+    _look("detectLabels", "labels", "detect_labels", "Labels", Labels, turns=True),
+    _look("detectText", "text", "detect_text", "TextDetections", Text),
+    _look("detectFaces", "faces", "detect_faces", "FaceDetails", Faces, turns=True),
+    _look(
+        "detectModerationLabels",
+        "moderation",
+        "detect_moderation_labels",
+        "ModerationLabels",
+        Moderation,
+        turns=True,
+    ),
 )
 
 IMAGE = Pipeline(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import httpx
@@ -12,13 +13,15 @@ from mediaq.settings import Embedding
 
 
 async def embed(
-    http: httpx.AsyncClient, settings: Embedding, text: str, timeout: float
+    http: httpx.AsyncClient, settings: Embedding, model: str, dimensions: int, text: str, timeout: float
 ) -> tuple[list[float], int, str | None]:
     """Embeds a text.
 
     Args:
         http: The client.
-        settings: URL, key, model and dimensions.
+        settings: URL and key.
+        model: The model.
+        dimensions: Length of the vector.
         text: What to embed.
         timeout: Seconds to wait for the answer.
 
@@ -30,15 +33,18 @@ async def embed(
     """
     if not (settings.openai_url and settings.openai_key):
         raise Refused("set embedding.openai_url and embedding.openai_key to embed by OpenAI", "NotConfigured")
-    body = {"model": settings.openai_model, "input": text, "dimensions": settings.dimensions}
+    body = {"model": model, "input": text, "dimensions": dimensions}
     headers = {"Authorization": f"Bearer {settings.openai_key}"}
     url = f"{settings.openai_url.rstrip('/')}/embeddings"
     try:
-        answer = await http.post(url, json=body, headers=headers, timeout=timeout)
+        # httpx's own timeouts are for each step of a call.
+        async with asyncio.timeout(timeout):
+            answer = await http.post(url, json=body, headers=headers, timeout=None)
     except (httpx.ConnectError, httpx.ConnectTimeout) as error:
         raise Unreachable(f"OpenAI cannot be reached: {error}", type(error).__name__) from error
-    except httpx.HTTPError as error:
-        raise Unanswered(f"OpenAI gave no answer: {error}", type(error).__name__) from error
+    except (httpx.HTTPError, TimeoutError) as error:
+        code = type(error).__name__
+        raise Unanswered(f"OpenAI gave no answer: {str(error) or code}", code) from error
     if answer.is_error:
         raise _failure(answer)
     found = answer.json()

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import Any, TypeVar
 
 import httpx
-from attrs import frozen
+from attrs import field, frozen
 from redis.asyncio import Redis
 
 from mediaq.aws.clients import Aws
 from mediaq.aws.limits import Limits
 from mediaq.model import Job, TaskStatus
 from mediaq.pipelines.clock import Clock
+from mediaq.pipelines.converter import Converter
+from mediaq.pipelines.flights import Flights
 from mediaq.pipelines.holds import Holds
 from mediaq.pipelines.inflight import Inflight
+from mediaq.pipelines.parameters import Parameters
 from mediaq.settings import Settings
 from mediaq.store.pool import Store
 
+T = TypeVar("T")
 Request = Mapping[str, Any]
 Answer = Mapping[str, Any]
 Results = Mapping[str, Any]
@@ -37,6 +41,8 @@ class Tools:
         inflight: Sees through what must not be cut short.
         holds: Queues that no job should be claimed of for now.
         limits: What providers let the account do, kept by all workers together.
+        converter: Makes JPEGs of images that AWS does not take as they are.
+        flights: Calls under way here that other jobs want, too.
     """
 
     settings: Settings
@@ -47,6 +53,8 @@ class Tools:
     inflight: Inflight
     holds: Holds
     limits: Limits
+    converter: Converter
+    flights: Flights = field(factory=Flights)
 
 
 @frozen
@@ -78,6 +86,23 @@ class Work:
         """The bucket that the media is in."""
         return self.tools.settings.aws.bucket
 
+    async def share(self, name: str, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Makes something for all of the job's operations; what failed is made again for the next that asks.
+
+        Args:
+            name: What it is shared as.
+            make: Makes it.
+        """
+        found = self.shared.get(name)
+        if found is None or _failed(found):
+            found = self.shared[name] = asyncio.create_task(make())
+        made: T = await asyncio.shield(found)
+        return made
+
+
+def _failed(task: asyncio.Task[Any]) -> bool:
+    return task.done() and (task.cancelled() or task.exception() is not None)
+
 
 Perform = Callable[[Work], Awaitable[Any]]
 
@@ -85,27 +110,6 @@ Perform = Callable[[Work], Awaitable[Any]]
 def nothing(request: Request) -> tuple[str, ...]:  # noqa: ARG001 - the shape of Operation.needs
     """Says that an operation needs no other."""
     return ()
-
-
-@frozen
-class Call:
-    """One billable call, answered at once.
-
-    Args:
-        service: boto's name of the service.
-        method: The client's method.
-        item: The line of the price list.
-        params: The call's parameters.
-        count: What is billed at most, as the price line counts it; known before the call.
-        read: The result in the answer.
-    """
-
-    service: str
-    method: str
-    item: str
-    params: Callable[[Work], dict[str, Any]]
-    count: Callable[[Request], int]
-    read: Callable[[Answer], Any]
 
 
 @frozen
@@ -117,17 +121,19 @@ class Operation:
         result: The key of its result.
         perform: Does it, records it and returns the result.
         needs: The operations whose results it needs, given the request.
+        parameters: What callers may say of it; None: nothing but that they want it.
     """
 
     name: str
     result: str
     perform: Perform
     needs: Callable[[Request], tuple[str, ...]] = nothing
+    parameters: type[Parameters] | None = None
 
 
 def by_name(request: Request) -> tuple[str, ...]:
-    """Says that a request names its operations, each by `true`."""
-    return tuple(name for name, asked in request["operations"].items() if asked)
+    """Says that a request names its operations, each by `true` or by an object, however empty."""
+    return tuple(name for name, asked in request["operations"].items() if asked is not False)
 
 
 def by_result_key(results: Results) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 
 from mediaq.model import Tier
+from mediaq.pipelines.comprehend import LEAST_UNITS, UNIT_CHARACTERS
 from mediaq.pipelines.prices import Price, PriceList
 
 REKOGNITION = "aws.amazon.com/rekognition/pricing"
@@ -17,17 +18,16 @@ SEPTEMBER = date(2026, 9, 1)
 
 
 def _comprehend(operation: str) -> Price:
-    # A unit is 100 characters, and a request is billed for 3 units at least. AWS quotes beyond 100 million
-    # units on request only: they are priced like those before.
+    # AWS quotes beyond 100 million units on request only: they are priced like those before.
     return Price(
         item=f"comprehend.{operation}",
-        unit="100 characters",
+        unit=f"{UNIT_CHARACTERS} characters",
         unit_price=Decimal("0.0001"),
         source=f"{COMPREHEND}; tiers as guides to AWS's costs quote them",
         as_of=date(2026, 9, 20),
-        per=100,
+        per=UNIT_CHARACTERS,
         whole=True,
-        minimum=3,
+        minimum=LEAST_UNITS,
         tiers=(
             Tier(Decimal(10_000_000), Decimal("0.00005")),
             Tier(Decimal(50_000_000), Decimal("0.000025")),
@@ -81,6 +81,9 @@ _LASTING = (
         source=BEDROCK,
         as_of=SEPTEMBER,
     ),
+    _tokens("bedrock.titan-embed-image-v1", "0.0008", BEDROCK),
+    _tokens("bedrock.cohere-embed-english-v3", "0.0001", BEDROCK),
+    _tokens("bedrock.cohere-embed-multilingual-v3", "0.0001", BEDROCK),
     _tokens("openai.text-embedding-3-small", "0.00002", OPENAI),
     _tokens("openai.text-embedding-3-large", "0.00013", OPENAI),
 )

@@ -46,6 +46,11 @@ class Reporter:
             self.progress = moved
             self._news.set()
 
+    def complete(self, operation: str) -> None:
+        """Marks one operation as completed, unless it has said so itself, and how."""
+        if self.progress.sub_tasks[operation].status is not TaskStatus.COMPLETED:
+            self.report(operation, TaskStatus.COMPLETED)
+
     @asynccontextmanager
     async def telling(self) -> AsyncIterator[None]:
         """Passes reports on while the block runs; the last ones are for `announce_end`."""

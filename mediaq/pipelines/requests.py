@@ -26,22 +26,28 @@ COMMON: tuple[Field, ...] = (
 )
 
 
-def request_type(name: str, operations: tuple[Operation, ...], *fields: Field) -> type[msgspec.Struct]:
+def request_type(
+    name: str,
+    operations: tuple[Operation, ...],
+    *fields: Field,
+    check: Callable[[Any], None] | None = None,
+) -> type[msgspec.Struct]:
     """Builds the type of a pipeline's requests: the common fields, the operations, and its own fields.
 
     Args:
         name: The type's name, `ImageRequest` say.
-        operations: The operations that may be asked for, each by `true`; one at least.
+        operations: The operations that may be asked for, each by `true` or by its parameters; one at least.
         fields: Further fields: name, type and, where it may be left out, default.
+        check: Checks the whole; raises ValueError, which names the wrong one as "field `name`".
     """
     asked: type = msgspec.defstruct(
         f"{name}Operations",
-        [(operation.name, bool, False) for operation in operations],
+        [(operation.name, _ways_to_ask(operation), False) for operation in operations],
         namespace={"__post_init__": _one_at_least},
         frozen=True,
         forbid_unknown_fields=True,
     )
-    return checked_type(name, None, ("operations", asked), *fields)
+    return checked_type(name, check, ("operations", asked), *fields)
 
 
 def checked_type(name: str, check: Callable[[Any], None] | None, *fields: Field) -> type[msgspec.Struct]:
@@ -57,7 +63,11 @@ def checked_type(name: str, check: Callable[[Any], None] | None, *fields: Field)
     )
 
 
+def _ways_to_ask(operation: Operation) -> Any:
+    return bool if operation.parameters is None else bool | operation.parameters
+
+
 def _one_at_least(asked: Any) -> None:
-    if not any(msgspec.structs.asdict(asked).values()):
+    if all(how is False for how in msgspec.structs.asdict(asked).values()):
         names = ", ".join(asked.__struct_fields__)
         raise ValueError(f"Ask for at least one of: {names}")

@@ -11,7 +11,7 @@ from typing import Any
 from attrs import frozen
 from loguru import logger
 
-from mediaq.errors import DependencyAway, JobFailed, MediaqError, ProviderError, Refused, TryAgain
+from mediaq.errors import DependencyAway, JobFailed, MediaqError, OnRecord, ProviderError, Refused, TryAgain
 from mediaq.model import Job, JobStatus, TaskStatus
 from mediaq.pipelines.clock import Clock
 from mediaq.pipelines.inflight import Passage
@@ -168,7 +168,7 @@ async def _run_operation(
             logger.warning("{} failed: {}", operation.name, _explain(error))
             attempt.reporter.report(operation.name, TaskStatus.FAILED, _explain(error))
         raise
-    attempt.reporter.report(operation.name, TaskStatus.COMPLETED)
+    attempt.reporter.complete(operation.name)
     return result
 
 
@@ -189,7 +189,10 @@ async def _perform(attempt: Attempt, operation: Operation, needed: Mapping[str, 
         clock=attempt.clock,
         shared=attempt.shared,
     )
-    return await operation.perform(work)
+    try:
+        return await operation.perform(work)
+    except OnRecord as late:
+        return late.result
 
 
 def _patience(attempt: Attempt) -> float:

@@ -1,64 +1,145 @@
-"""Texts: language, sentiment, entities and key phrases by Comprehend; the language first where unknown."""
+"""Texts of any length: language, sentiment, entities and key phrases by Comprehend, passage by passage."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
+from mediaq.aws.calls import call, request_id
+from mediaq.aws.limits import limit_of
+from mediaq.aws.texts import read_text
 from mediaq.errors import Refused
-from mediaq.pipelines.metered import once
-from mediaq.pipelines.operation import Answer, Call, Operation, Pipeline, Request, Work, nothing
+from mediaq.model import Settled
+from mediaq.pipelines import languages, merged
+from mediaq.pipelines.comprehend import READINGS, Reading
+from mediaq.pipelines.metered import patiently
+from mediaq.pipelines.operation import Operation, Pipeline, Request, Work, nothing
+from mediaq.pipelines.parts import Part, paid_in_parts, part_key
+from mediaq.pipelines.passages import Passage, sample, split
+from mediaq.pipelines.price_list import prices_now
 from mediaq.pipelines.requests import Name, ObjectKey, Text, request_type
+from mediaq.store import operations
 
 LANGUAGE = "detectLanguage"
 
-
-def _characters(request: Request) -> int:
-    return len(request["text"])
-
-
-def _text(work: Work) -> dict[str, Any]:
-    return {"Text": work.job.request["text"]}
+Merge = Callable[[merged.Parts], Any]
+# A passage and its key as a part of an operation.
+Cut = tuple[Passage, str]
 
 
-def _text_and_language(work: Work) -> dict[str, Any]:
-    return {**_text(work), "LanguageCode": work.job.request.get("languageCode") or _likeliest(work)}
+async def find_text(work: Work) -> str:
+    """Returns the job's text: the one that was sent, or the object in S3, read once for all operations.
+
+    Raises:
+        Refused: There is no such object, or it is no text, or too large (see `read_text`).
+        ProviderError: S3 cannot be asked for now.
+    """
+    sent: str | None = work.job.request.get("text")
+    return sent if sent is not None else await work.share("text", lambda: _read_object(work))
 
 
-def _likeliest(work: Work) -> str:
-    if not work.results[LANGUAGE]:
-        raise Refused("no language was found in the text: send languageCode", "NoLanguage")
-    found = max(work.results[LANGUAGE], key=lambda language: language["Score"])
-    return str(found["LanguageCode"])
+async def _read_object(work: Work) -> str:
+    key, most = work.job.request["s3Key"], work.tools.settings.text.most_bytes
+    return await patiently(work, lambda: read_text(work.tools.aws, work.bucket, key, most=most))
+
+
+async def detect_language(work: Work) -> Any:
+    """Finds the languages of the text; of a sample, at the least charge, where only others need to know."""
+    reading = READINGS[LANGUAGE]
+    text = await find_text(work)
+    if work.job.request["operations"].get(LANGUAGE):
+        cuts = await _passages(work, text, reading.most)
+    else:
+        text = sample(text)
+        cuts = _cut(text, reading.most)
+    return await _ask(work, reading, text, cuts, {}, merged.languages)
+
+
+async def _perform_in_language(merge: Merge, work: Work) -> Any:
+    # First of all, so that a language that is not supported costs nothing further.
+    language = {"LanguageCode": _language(work)}
+    reading = READINGS[work.operation]
+    text = await find_text(work)
+    cuts = await _passages(work, text, reading.most)
+    return await _ask(work, reading, text, cuts, language, merge)
+
+
+def _language(work: Work) -> str:
+    if given := work.job.request.get("languageCode"):
+        return languages.given(given, work.operation)
+    return languages.found(work.results[LANGUAGE], work.operation)
+
+
+async def _ask(
+    work: Work, reading: Reading, text: str, cuts: Sequence[Cut], language: dict[str, str], merge: Merge
+) -> Any:
+    def join(answers: Sequence[Any]) -> Settled:
+        return Settled(merge([(passage, answer) for (passage, _), answer in zip(cuts, answers, strict=True)]))
+
+    parts = [_part(work, reading, text, cut, language) for cut in cuts]
+    limit = limit_of("comprehend", reading.method)
+    return await paid_in_parts(work, "comprehend", limit, parts, join, noun="passage", question=language)
+
+
+def _part(work: Work, reading: Reading, text: str, cut: Cut, language: dict[str, str]) -> Part:
+    passage, key = cut
+    charge = prices_now().charge(reading.item, passage.length)
+
+    async def make(run: operations.Run) -> Settled:  # noqa: ARG001 - the shape of Make
+        answer = await call(work.tools.aws, "comprehend", reading.method, Text=passage.of(text), **language)
+        kept = {name: answer[name] for name in reading.answers}
+        return Settled(kept, charge, request_id=request_id(answer))
+
+    return Part(key, charge, make)
+
+
+async def _passages(work: Work, text: str, most: int) -> list[Cut]:
+    """Cuts the text, once for all operations that take passages of this size; a long one beside the loop."""
+    if len(text) <= most:
+        return _cut(text, most)
+    return await work.share(f"passages of {most} bytes", lambda: asyncio.to_thread(_cut, text, most))
+
+
+def _cut(text: str, most: int) -> list[Cut]:
+    passages = split(text, most)
+    return [(passage, part_key(number, passage.of(text).encode())) for number, passage in enumerate(passages)]
+
+
+def _check(request: Any) -> None:
+    if request.text is None and request.s3Key is None:
+        raise ValueError("Object missing required field `text` (or `s3Key`)")
+    if request.text is not None and request.s3Key is not None:
+        raise ValueError("Expected only one of `text` and the field `s3Key`")
+    if request.text is not None and request.text.isspace():
+        raise ValueError("Expected more than white space in the field `text`")
+    if request.languageCode is not None:
+        _check_language(request)
+
+
+def _check_language(request: Any) -> None:
+    asked = (name for name in READINGS if getattr(request.operations, name) and READINGS[name].languages)
+    try:
+        for name in asked:
+            languages.given(request.languageCode, name)
+    except Refused as refusal:
+        raise ValueError(f"Invalid field `languageCode`: {refusal}") from refusal
 
 
 def _language_unless_given(request: Request) -> tuple[str, ...]:
     return () if request.get("languageCode") else (LANGUAGE,)
 
 
-def _reading(
-    name: str,
-    result: str,
-    method: str,
-    read: Callable[[Answer], Any],
-    params: Callable[[Work], dict[str, Any]] = _text_and_language,
-    needs: Callable[[Request], tuple[str, ...]] = _language_unless_given,
-) -> Operation:
-    item = "comprehend." + method.replace("_", "-")
-    return Operation(name, result, once(Call("comprehend", method, item, params, _characters, read)), needs)
-
-
-def _sentiment(answer: Answer) -> Any:
-    return {"Sentiment": answer["Sentiment"], "SentimentScore": answer["SentimentScore"]}
+def _in_language(name: str, result: str, merge: Merge) -> Operation:
+    return Operation(name, result, partial(_perform_in_language, merge), _language_unless_given)
 
 
 OPERATIONS = (
-    _reading(
-        LANGUAGE, "language", "detect_dominant_language", lambda answer: answer["Languages"], _text, nothing
-    ),
-    _reading("detectSentiment", "sentiment", "detect_sentiment", _sentiment),
-    _reading("detectEntities", "entities", "detect_entities", lambda answer: answer["Entities"]),
-    _reading("detectKeyPhrases", "keyPhrases", "detect_key_phrases", lambda answer: answer["KeyPhrases"]),
+    Operation(LANGUAGE, "language", detect_language, nothing),
+    _in_language("detectSentiment", "sentiment", merged.sentiment),
+    _in_language("detectEntities", "entities", partial(merged.spans, key="Entities")),
+    _in_language("detectKeyPhrases", "keyPhrases", partial(merged.spans, key="KeyPhrases")),
 )
 
 TEXT = Pipeline(
@@ -68,9 +149,10 @@ TEXT = Pipeline(
     request=request_type(
         "TextRequest",
         OPERATIONS,
-        ("text", Text),
-        ("languageCode", Name | None, None),
+        ("text", Text | None, None),
         ("s3Key", ObjectKey | None, None),
+        ("languageCode", Name | None, None),
+        check=_check,
     ),
     operations=OPERATIONS,
 )

@@ -7,16 +7,19 @@ from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
 
+from loguru import logger
+
 from mediaq.aws import objects
 from mediaq.aws.calls import call
 from mediaq.aws.limits import TRANSCRIPTION_JOBS, VIDEO_JOBS, limit_of
 from mediaq.errors import ProviderError, ProviderJobFailed, ProviderJobRefused, Refused, StaleToken, TryAgain
 from mediaq.model import Settled, TaskStatus
 from mediaq.pipelines.film import find_film, take_thumbnails
-from mediaq.pipelines.metered import patiently, pause, recorded
+from mediaq.pipelines.metered import copied, patiently, pause, recorded
 from mediaq.pipelines.operation import Answer, Operation, Pipeline, Work
 from mediaq.pipelines.price_list import prices_now
 from mediaq.pipelines.requests import ObjectKey, Seconds, request_type
+from mediaq.pipelines.reuse import find_earlier, same
 from mediaq.pipelines.turns import ask, holding_place, take_turn
 from mediaq.store import operations
 
@@ -35,10 +38,13 @@ async def transcribe(work: Work) -> Any:
     if not film.probe.has_audio:
         raise Refused(f"{film.info.key} has no sound to transcribe", "NoAudio")
     charge = prices_now().charge("transcribe.batch", film.probe.audio_ms)
+    known_by = same(work, film.info.version)
+    if (known := await find_earlier(work, known_by)) and (own := await _copy_transcript(work, known.result)):
+        return await copied(work, "transcribe", charge.item, known_by, own)
 
     async def attempt() -> Any:
         name = await _provider_name(work)
-        key = f"{work.tools.settings.video.transcript_prefix}{name}.json"
+        key = _transcript_key(work, name)
 
         async def make(run: operations.Run) -> Settled:
             await _start_transcription(work, name, film.info, key)
@@ -48,7 +54,9 @@ async def transcribe(work: Work) -> Any:
 
         async with holding_place(work, TRANSCRIPTION_JOBS, name):
             await take_turn(work, limit_of("transcribe", "start_transcription_job"))
-            return await recorded(work, "transcribe", charge, make, token=name)
+            return await recorded(
+                work, "transcribe", charge, make, token=name, fingerprint=known_by.fingerprint
+            )
 
     return await patiently(work, attempt)
 
@@ -61,6 +69,9 @@ async def detect_labels(work: Work) -> Any:
     """
     film = await find_film(work)
     estimate = prices_now().charge("rekognition.video.labels", film.probe.duration_ms)
+    known_by = same(work, film.info.version)
+    if known := await find_earlier(work, known_by):
+        return await copied(work, "rekognition", estimate.item, known_by, known.result)
     place = {"S3Object": {"Bucket": film.info.bucket, "Name": film.info.key}}
 
     async def attempt() -> Any:
@@ -77,13 +88,18 @@ async def detect_labels(work: Work) -> Any:
 
         async with holding_place(work, VIDEO_JOBS, name):
             await take_turn(work, limit_of("rekognition", "start_label_detection"))
-            return await recorded(work, "rekognition", estimate, make, token=name)
+            return await recorded(
+                work, "rekognition", estimate, make, token=name, fingerprint=known_by.fingerprint
+            )
 
     return await patiently(work, attempt)
 
 
 async def generate_thumbnails(work: Work) -> Any:
-    """Takes pictures at even times and puts them beside the uploads; costs nothing but S3 requests."""
+    """Takes pictures at even times and puts them beside the uploads.
+
+    They cost nothing but S3 requests, and are the job's own: an earlier job's are not reused.
+    """
     film = await find_film(work)
     video = work.tools.settings.video
 
@@ -107,6 +123,22 @@ async def _provider_name(work: Work) -> str:
     # AWS: a ClientRequestToken has at most 64 characters of [a-zA-Z0-9-_].
     generation = await operations.generation(work.tools.store, work.job, work.operation)
     return f"{work.job.id}-{work.operation}-{generation}"
+
+
+def _transcript_key(work: Work, name: str) -> str:
+    return f"{work.tools.settings.video.transcript_prefix}{name}.json"
+
+
+async def _copy_transcript(work: Work, earlier: Any) -> Any:
+    """Makes a copy of an earlier job's transcript that is this job's own; None where that one is gone."""
+    key = _transcript_key(work, await _provider_name(work))
+    copying = partial(objects.copy, work.tools.aws, work.bucket, earlier["s3Key"], key)
+    try:
+        await patiently(work, copying)
+    except Refused as refusal:
+        logger.info("the transcript is made again: {}", refusal)
+        return None
+    return {**earlier, "s3Key": key}
 
 
 async def _start_transcription(work: Work, name: str, info: objects.ObjectInfo, key: str) -> None:

@@ -11,6 +11,7 @@ from starlette.routing import Route
 from mediaq.resources import open_resources
 from mediaq.service.auth import Authenticator
 from mediaq.service.health import get_healthz, get_readyz
+from mediaq.service.media import get_similar
 from mediaq.service.problems import EXPECTED, answer_error
 from mediaq.service.routes import get_job, get_queues, post_job
 from mediaq.settings import Settings
@@ -36,6 +37,7 @@ def create_app(settings: Settings) -> Starlette:
             Route("/api/queues", get_queues),
             Route("/api/queues/{job_type}", post_job, methods=["POST"]),
             Route("/api/queues/{job_type}/{job_id}", get_job),
+            Route("/api/media/{media_item:path}/similar", get_similar),
             Route("/healthz", get_healthz),
             Route("/readyz", get_readyz),
         ],

@@ -117,7 +117,9 @@ async def _start(queries: Any, connection: Connection, rows: list[Row]) -> Mappi
 
 
 async def _end(queries: Any, connection: Connection, rows: list[Row]) -> Mapping[int, Any]:
-    new = {row["n"] async for row in queries.end_attempts(connection, rows=rows)}
+    # Results may be large, and what a completed job adds to its media item is as large again.
+    endings = [{name: value for name, value in row.items() if name != "metadata"} for row in rows]
+    new = {row["n"] async for row in queries.end_attempts(connection, rows=endings)}
     changed = [row for row in rows if row["n"] in new]
     await queries.derive_media_statuses(connection, ids=[row["media_item_id"] for row in changed])
     if adding := [_only(row, "media_item_id", "metadata") for row in changed if row["metadata"] is not None]:

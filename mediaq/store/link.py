@@ -22,6 +22,8 @@ AWAY = (
     asyncpg.InsufficientResourcesError,
     asyncpg.ReadOnlySQLTransactionError,
     asyncpg.InterfaceError,
+    # A connection that broke in the middle of something may know no way on.
+    asyncpg.InternalClientError,
     OSError,
     TimeoutError,
 )
@@ -38,11 +40,17 @@ class Link:
         self.lost = asyncio.Event()
         self.there = asyncio.Event()
         self.there.set()
+        self._asking = 0
 
     @property
     def away(self) -> bool:
         """Whether Postgres was away when it was last needed."""
         return self.lost.is_set()
+
+    @property
+    def awaited(self) -> bool:
+        """Whether Postgres is away and someone asks for it again and again, who will know when it is back."""
+        return self.away and self._asking > 0
 
     async def outlast(self, act: Callable[[], Awaitable[T]]) -> T:
         """Acts, again and again for as long as Postgres is away; what it does must bear being repeated.
@@ -62,12 +70,17 @@ class Link:
             wait=wait_exponential_jitter(multiplier=FIRST_WAIT, max=LONGEST_WAIT, jitter=FIRST_WAIT),
             reraise=True,
         )
-        answer: T = await trying(go)
+        self._asking += 1
+        try:
+            answer: T = await trying(go)
+        finally:
+            self._asking -= 1
         self._find()
         return answer
 
     def _is_worth_a_try(self, error: BaseException) -> bool:
-        if isinstance(error, (*AWAY, CommitUnknown)):
+        # What asyncpg says of bad arguments is an InterfaceError as well, and a ValueError.
+        if isinstance(error, (*AWAY, CommitUnknown)) and not isinstance(error, ValueError):
             self._lose(error)
             return True
         if isinstance(error, asyncpg.PostgresError):

@@ -8,11 +8,22 @@ from typing import Any
 
 from attrs import frozen
 
-from mediaq.errors import FenceLost, ProviderError, ProviderJobFailed, ProviderJobRefused, Refused, Unanswered
+from mediaq.errors import (
+    FenceLost,
+    OnRecord,
+    ProviderError,
+    ProviderJobFailed,
+    ProviderJobRefused,
+    Refused,
+    Unanswered,
+)
 from mediaq.model import Certainty, Charge, Job, Settled
 from mediaq.store.borrowed import Connection
 from mediaq.store.pool import Store, storable
 from mediaq.store.writer import Act, Row, marking
+
+# States of a run whose answer is the one that counts.
+COUNTING = ("succeeded", "part_succeeded")
 
 
 @frozen
@@ -25,6 +36,7 @@ class Run:
         service: Whom it goes to.
         operation: The operation it is part of.
         adopted: Whether an earlier call with the same token is on record, which may be running there.
+        part: The part of the operation that it is about; empty: the whole.
     """
 
     id: int
@@ -32,6 +44,7 @@ class Run:
     service: str
     operation: str
     adopted: bool = False
+    part: str = ""
 
 
 @frozen
@@ -43,6 +56,24 @@ class Outcome:
     error: str | None
 
 
+@frozen
+class Earlier:
+    """What the same call has come to before, for the same user."""
+
+    result: Any
+
+
+@frozen
+class UnderWay:
+    """The same call is under way for another job.
+
+    Args:
+        seconds: How long its answer may take at most.
+    """
+
+    seconds: float
+
+
 async def begin(
     store: Store,
     job: Job,
@@ -52,6 +83,8 @@ async def begin(
     estimate: Charge | None,
     token: str | None = None,
     seconds: float | None = None,
+    part: str = "",
+    fingerprint: str | None = None,
 ) -> Run:
     """Puts a call on record before it is made.
 
@@ -64,37 +97,77 @@ async def begin(
             the call costs nothing.
         token: The name by which the provider knows a repeated call; calls of one token share one record.
         seconds: How long its answer may take; until then nobody repeats it. None where it may be repeated.
+        part: The part of the operation that it is about; empty: the whole.
+        fingerprint: By which the same call is told later.
 
     Raises:
         FenceLost: Another worker has started the job since: the call must not be made.
+        OnRecord: The result of the operation or of this part is on record: the call must not be made.
     """
-    key = uuid.uuid4().hex
-    row = {
-        "key": key,
-        "job_id": job.id,
-        "fence": job.fence,
-        "service": service,
-        "operation": operation,
-        "token": token,
-        "seconds": seconds,
-        **_priced(estimate),
-    }
-    begun = await store.writer.write(BEGIN, job.id, row, key=token or key)
-    if begun is None:
-        raise FenceLost(f"job {job.id} is another worker's now")
-    return Run(begun["id"], job, service, operation, begun["adopted"])
+    row = _beginning(job, service, operation, part, estimate)
+    row |= {"token": token, "seconds": seconds, "fingerprint": fingerprint}
+    begun = await store.writer.write(BEGIN, job.id, row, key=token or row["key"])
+    return _as_run(begun, job, service, operation, part)
+
+
+async def begin_unless_known(
+    store: Store,
+    job: Job,
+    service: str,
+    operation: str,
+    *,
+    estimate: Charge,
+    seconds: float,
+    part: str = "",
+    fingerprint: str,
+    age: float,
+) -> Run | Earlier | UnderWay:
+    """Puts a call on record before it is made, unless the same call was answered or is under way.
+
+    Of callers in any process that ask at once, one begins the call.
+
+    Args:
+        store: The store.
+        job: The job, with the fence of this worker's start.
+        service: Whom the call goes to.
+        operation: The operation it is part of.
+        estimate: What it may cost at most.
+        seconds: How long its answer may take.
+        part: The part of the operation that it is about; empty: the whole.
+        fingerprint: By which the same call is told.
+        age: Seconds since an answer within which it is as good as a new one.
+
+    Raises:
+        FenceLost: Another worker has started the job since: the call must not be made.
+        OnRecord: The result of the operation or of this part is on record: the call must not be made.
+    """
+    row = _beginning(job, service, operation, part, estimate)
+    row |= {"seconds": seconds, "fingerprint": fingerprint, "age": age}
+    begun = await store.writer.write(BEGIN_UNLESS_KNOWN, job.id, row, name=fingerprint)
+    if isinstance(begun, Earlier | UnderWay):
+        return begun
+    return _as_run(begun, job, service, operation, part)
+
+
+async def look_up(store: Store, fingerprint: str, age: float) -> Earlier | UnderWay | None:
+    """Returns what the same call has come to within the last `age` seconds, or that it is under way."""
+    row = {"n": 0, "fingerprint": fingerprint, "age": age}
+    async for found in store.queries.earlier_runs(store.pool, rows=[row]):
+        return _as_known(found)
+    return None
 
 
 async def settle(store: Store, run: Run, settled: Settled, certainty: Certainty = Certainty.BILLED) -> bool:
-    """Records an answer: the result, its cost and its vector stand together, or none of them.
+    """Records an answer: the result, its cost and its vectors stand together, or none of them.
 
     Returns:
-        Whether this is the operation's result; False for an answer that came after another's.
+        Whether this is the result of the operation, or of its part; False for an answer that came after
+        another's.
     """
     row = {"run": run, "settled": settled, "certainty": certainty}
-    # Of two answers to one operation, the second has to see the first.
-    state = await store.writer.write(SETTLE, run.job.id, row, key=(run.job.id, run.operation))
-    return bool(state == "succeeded")
+    # Of two answers to one question, the second has to see the first.
+    state = await store.writer.write(SETTLE, run.job.id, row, key=(run.job.id, run.operation, run.part))
+    return state in COUNTING
 
 
 async def fail(store: Store, run: Run, error: ProviderError) -> None:
@@ -147,6 +220,12 @@ async def outcomes(store: Store, job: Job) -> dict[str, Outcome]:
     return {row["operation"]: Outcome(row["operation"], row["result"], row["error"]) async for row in rows}
 
 
+async def parts(store: Store, job: Job, operation: str) -> dict[str, Any]:
+    """Returns the results on record of an operation's parts, by part."""
+    rows = store.queries.known_parts(store.pool, job_id=job.id, operation=operation)
+    return {row["part"]: row["result"] async for row in rows}
+
+
 async def costs(store: Store, job_id: str) -> list[Row]:
     """Returns a job's cost rows in the order of its calls."""
     return [dict(row) async for row in store.queries.job_costs(store.pool, job_id=job_id)]
@@ -155,6 +234,30 @@ async def costs(store: Store, job_id: str) -> list[Row]:
 async def cost_summary(store: Store, user_id: str | None) -> list[Row]:
     """Returns the sums of the ledger by service, operation and certainty, of one user or of all."""
     return [dict(row) async for row in store.queries.cost_summary(store.pool, user_id=user_id)]
+
+
+def _beginning(job: Job, service: str, operation: str, part: str, estimate: Charge | None) -> Row:
+    return {
+        "key": uuid.uuid4().hex,
+        "job_id": job.id,
+        "fence": job.fence,
+        "service": service,
+        "operation": operation,
+        "part": part,
+        **_priced(estimate),
+    }
+
+
+def _as_run(begun: Mapping[str, Any] | None, job: Job, service: str, operation: str, part: str) -> Run:
+    if begun is None:
+        raise FenceLost(f"job {job.id} is another worker's now")
+    if begun["id"] is None:
+        raise OnRecord(begun["result"], begun["part"])
+    return Run(begun["id"], job, service, operation, begun["adopted"], part)
+
+
+def _as_known(row: Mapping[str, Any]) -> Earlier | UnderWay:
+    return UnderWay(row["seconds"]) if row["state"] == "started" else Earlier(row["result"])
 
 
 def _priced(charge: Charge | None) -> Row:
@@ -174,18 +277,41 @@ async def _begin(queries: Any, connection: Connection, rows: list[Row]) -> Mappi
     return {row["n"]: row async for row in queries.begin_runs(connection, rows=rows)}
 
 
+async def _begin_unless_known(queries: Any, connection: Connection, rows: list[Row]) -> Mapping[int, Any]:
+    known = {row["n"]: _as_known(row) async for row in queries.earlier_runs(connection, rows=rows)}
+    fresh = [row for row in rows if row["n"] not in known]
+    return {**known, **(await _begin(queries, connection, fresh) if fresh else {})}
+
+
 async def _settle(queries: Any, connection: Connection, rows: list[Row]) -> Mapping[int, Any]:
     answers = [{"n": row["n"], "run_id": row["run"].id, "result": row["settled"].result} for row in rows]
     states = {row["n"]: row["state"] async for row in queries.settle_runs(connection, rows=answers)}
     await _settle_costs(queries, connection, [row for row in rows if row["settled"].charge is not None])
-    vectors = [
-        _vector(row)
-        for row in rows
-        if row["settled"].vector is not None and states.get(row["n"]) == "succeeded"
-    ]
-    if vectors:
-        await queries.put_vectors(connection, rows=vectors)
+    await _put_vectors(queries, connection, [row for row in rows if states.get(row["n"]) == "succeeded"])
     return states
+
+
+async def _put_vectors(queries: Any, connection: Connection, rows: list[Row]) -> None:
+    newest = {
+        (row["run"].job.media_item_id, vector.model, len(vector.values)): vector
+        for row in rows
+        for vector in row["settled"].vectors
+    }
+    if not newest:
+        return
+    names = ("media_item_id", "model", "dimensions")
+    vectors = [
+        {**dict(zip(names, key, strict=True)), "vector": vector.values, "metadata": vector.metadata}
+        for key, vector in newest.items()
+    ]
+    await queries.put_vectors(connection, rows=vectors)
+    chunks = [
+        {**dict(zip(names, key, strict=True)), "n": n, "vector": chunk.values, "metadata": chunk.place}
+        for key, vector in newest.items()
+        for n, chunk in enumerate(vector.chunks)
+    ]
+    if chunks:
+        await queries.put_chunks(connection, rows=chunks)
 
 
 async def _settle_costs(queries: Any, connection: Connection, rows: list[Row]) -> None:
@@ -221,19 +347,8 @@ def _cost(row: Row, charge: Charge) -> Row:
     }
 
 
-def _vector(row: Row) -> Row:
-    vector = row["settled"].vector
-    return {
-        "n": row["n"],
-        "job_id": row["run"].job.id,
-        "model": vector.model,
-        "dimensions": len(vector.values),
-        "vector": vector.values,
-        "metadata": vector.metadata,
-    }
-
-
 BEGIN = Act(_begin)
+BEGIN_UNLESS_KNOWN = Act(_begin_unless_known)
 SETTLE = Act(_settle)
 FAIL = marking("fail_runs")
 NAME = marking("name_provider_jobs")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -20,6 +21,11 @@ from mediaq.store.writer import PATIENCE, Writer, open_writer
 __all__ = ["AWAY", "Store", "encode_json", "open_store", "storable"]
 
 SQL = Path(__file__).parent / "sql"
+# Seconds that connections have to be closed in.
+FAREWELL = 1.0
+# Seconds after which Postgres ends a transaction in which nobody says anything: a frozen process holds locks
+# that others need to start its jobs.
+SILENCE = 5.0
 
 
 class Store:
@@ -74,12 +80,22 @@ async def _open_pool(database: Database, *, size: int, patience: float) -> Async
         max_size=size,
         timeout=database.timeout,
         command_timeout=patience,
+        server_settings={"idle_in_transaction_session_timeout": f"{SILENCE * 1000:.0f}"},
         init=_prepare,
     )
     try:
         yield pool
     finally:
-        await pool.close()
+        await _close(pool)
+
+
+async def _close(pool: asyncpg.Pool) -> None:
+    # A server that hangs does not say goodbye.
+    try:
+        async with asyncio.timeout(FAREWELL):
+            await pool.close()
+    except AWAY:
+        pool.terminate()
 
 
 async def _prepare(connection: asyncpg.Connection) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
 
+import httpx
 from attrs import frozen
 
 from havoc.course import Course, Plan
@@ -65,15 +65,22 @@ async def _census(crew: Crew) -> dict[str, int]:
 
 async def _left_in_queues(webapp: WebApp) -> dict[str, int]:
     """Return what the queues show of jobs that are not completed: nothing, or what stays for long."""
+    found: dict[str, int] = {}
 
     async def nothing() -> bool:
-        return not _not_completed(await webapp.queues())
+        nonlocal found
+        found = await _not_completed(webapp)
+        return not found
 
     with suppress(TimeoutError):
         await until(nothing, most=PATIENCE, every=_POLL)
-    return _not_completed(await webapp.queues())
+    return found
 
 
-def _not_completed(queues: list[dict[str, Any]]) -> dict[str, int]:
+async def _not_completed(webapp: WebApp) -> dict[str, int]:
+    try:
+        queues = await webapp.queues()
+    except httpx.HTTPError as error:
+        return {f"not shown, for {type(error).__name__}": 1}
     counts = {status: sum(queue["counts"][status] for queue in queues) for status in _NOT_COMPLETED}
     return {status: count for status, count in counts.items() if count}

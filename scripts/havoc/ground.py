@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
 
 import asyncpg
 import httpx
@@ -31,7 +32,7 @@ PACE: Mapping[str, float] = {
     "InvokeModel": 1.2,
 }
 # What asyncpg raises where Postgres is away or cuts the connection.
-AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 # The name by which a job is held is host, process id and more.
 _UNDER_WAY = """
 select id from jobs
@@ -68,6 +69,15 @@ class Ground:
     async def under_way_on(self, workers: Collection[str]) -> frozenset[str]:
         """Return the ids of the jobs that run on some workers; none where Postgres is away."""
         return await self._under_way([pid for worker in workers for pid in await self._pids(worker)])
+
+    async def ask_standin(self, method: str, path: str, **request: Any) -> httpx.Response:
+        """Ask the stand-in something, between the faults that keep it away.
+
+        Raises:
+            httpx.HTTPError: It has no answer.
+        """
+        async with self.crew.actors["standin"].turn:
+            return (await self.standin.request(method, path, **request)).raise_for_status()
 
     @asynccontextmanager
     async def redis(self) -> AsyncIterator[Redis]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from havoc.crew import STOCK
@@ -14,6 +15,7 @@ from mediaq.model import JobStatus
 from proof.checks import Check, equal, shown
 
 NONE = "none"
+_FRAME = re.compile(r'File ".*?(mediaq/[^"]+)", line (\d+)')
 
 
 def judge(evidence: Evidence) -> list[Check]:
@@ -27,6 +29,8 @@ def complaints(evidence: Evidence) -> Iterator[str]:
     for job in evidence.record.jobs:
         if not job.closed:
             yield f"job {job.id} is still {job.status}, after {job.attempts} attempts and {job.deaths} deaths"
+    for job in _tried(evidence.record.jobs):
+        yield f"job {job.id} used {job.attempts} attempts; the first failed by {_cause(job.stacktrace)}"
     for run in repeated(evidence.record.runs):
         yield f"job {run.job_id}: {run.operation} was called again by run {run.id}, which is {run.state}"
     yield from Bill.of(evidence).faults()
@@ -61,7 +65,7 @@ def _jobs(evidence: Evidence) -> list[Check]:
         equal("jobs beyond one a request", 0, len(jobs) - len(items)),
         equal("operations of completed jobs without a result", 0, _missing(evidence)),
         equal("media items that show another status than their job", 0, _differing(jobs.values())),
-        shown("jobs by attempts used", _counted(Counter(job.attempts for job in closed))),
+        equal("jobs of which an attempt failed", 0, len(_tried(jobs.values()))),
         shown("jobs by deaths of workers counted", _counted(Counter(job.deaths for job in closed))),
     ]
 
@@ -72,7 +76,7 @@ def _calls(evidence: Evidence) -> list[Check]:
     unsure = possibly_billed(evidence)
     unexplained = sum(rows for (state, _), rows in unsure.items() if state not in EXPLAINED)
     return [
-        equal("calls begun although their operation's result was on record", 0, len(repeated(runs))),
+        equal("calls begun although their answer was on record", 0, len(repeated(runs))),
         equal("calls billed long after their operation's result", 0, bill.billed_late(result_times(runs))),
         equal("billed calls without a cost row of their own", 0, bill.unrecorded()),
         equal("cost rows at odds with the stand-in's bill, job by job", 0, len(bill.faults())),
@@ -94,6 +98,19 @@ def _parts(evidence: Evidence) -> list[Check]:
 
 def _differing(jobs: Iterable[Job]) -> int:
     return sum(job.closed and job.media_status != job.status for job in jobs)
+
+
+def _tried(jobs: Iterable[Job]) -> list[Job]:
+    """Return the jobs that used up an attempt: all that goes wrong here is to be outlasted."""
+    return [job for job in jobs if job.attempts > 1]
+
+
+def _cause(stacktrace: Sequence[str]) -> str:
+    """Return the error in the first traceback, and the line of mediaq's that it came through last."""
+    if not stacktrace:
+        return "what is not on record"
+    places = _FRAME.findall(stacktrace[0])
+    return stacktrace[0].rstrip().splitlines()[-1] + (f" ({':'.join(places[-1])})" if places else "")
 
 
 def _missing(evidence: Evidence) -> int:

@@ -17,6 +17,7 @@ from mediaq.model import Certainty
 EXPLAINED = ("unanswered", "started")
 # Seconds within which a call that was begun is billed: longer than any fault delays it.
 LONGEST_CALL = 15.0
+NEVER = float("inf")
 NOBODY = "no job"
 # Where the call went, in what botocore says of its connection: another address for every model and every run.
 _ADDRESS = re.compile(r' from endpoint URL: "[^"]*"')
@@ -40,7 +41,11 @@ class Bill:
     def of(cls, evidence: Evidence) -> Bill:
         """Sort all calls and rows."""
         jobs = {job.media_item_id: job.id for job in evidence.record.jobs}
-        about = {order.resource: jobs.get(order.media_item, NOBODY) for order in evidence.plan.orders}
+        about = {
+            resource: jobs.get(order.media_item, NOBODY)
+            for order in evidence.plan.orders
+            for resource in order.resources
+        }
         calls: dict[Operation, list[audit.Call]] = {}
         for call in evidence.record.calls:
             calls.setdefault((about.get(call.resource, NOBODY), call.operation), []).append(call)
@@ -84,10 +89,18 @@ def result_times(runs: Sequence[Run]) -> dict[Operation, float]:
 
 
 def repeated(runs: Sequence[Run]) -> list[Run]:
-    """Return the calls that were begun although the result of their operation was on record."""
+    """Return the calls that were begun although their answer, or their operation's result, was on record."""
     results = result_times(runs)
-    never = float("inf")
-    return [run for run in runs if run.started_at > results.get((run.job_id, run.operation), never)]
+    parts = {_part(run): run.finished_at or NEVER for run in runs if run.state == "part_succeeded"}
+
+    def known(run: Run) -> float:
+        return min(results.get((run.job_id, run.operation), NEVER), parts.get(_part(run), NEVER))
+
+    return [run for run in runs if run.started_at > known(run)]
+
+
+def _part(run: Run) -> tuple[str, str, str]:
+    return run.job_id, run.operation, run.part
 
 
 def possibly_billed(evidence: Evidence) -> Counter[tuple[str, str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from random import Random
 from typing import Any
@@ -14,9 +14,11 @@ from attrs import frozen
 from havoc.schedule import source
 from mediaq.embedded.samples import draw_picture, film_clip, write_paragraph
 from mediaq.pipelines.catalog import PIPELINES
+from mediaq.pipelines.comprehend import READINGS
 from mediaq.pipelines.embedding import EMBEDDING
 from mediaq.pipelines.image import IMAGE
 from mediaq.pipelines.operation import Pipeline
+from mediaq.pipelines.passages import sample, split
 from mediaq.pipelines.text import TEXT
 from mediaq.pipelines.video import VIDEO
 
@@ -36,7 +38,7 @@ class Order:
         due: Seconds after the first request.
         queue: Its job type.
         body: The request.
-        resource: How the stand-in's book names what its calls are about.
+        resources: How the stand-in's book names what its calls are about.
         upload: What is uploaded for it beforehand.
         repeated: Whether the request is sent again after it was accepted.
     """
@@ -45,7 +47,7 @@ class Order:
     due: float
     queue: str
     body: Mapping[str, Any]
-    resource: str
+    resources: frozenset[str]
     upload: bytes | None
     repeated: bool
 
@@ -112,35 +114,41 @@ class _Draft:
         count = most if self.complete else self.chance.choice((1, self.chance.randint(1, most), most))
         return dict.fromkeys(self.chance.sample(names, count), True)
 
-    def order(self, pipeline: Pipeline, resource: str, upload: bytes | None, **body: Any) -> Order:
+    def order(
+        self, pipeline: Pipeline, resources: Iterable[str], upload: bytes | None = None, **body: Any
+    ) -> Order:
         common = {"mediaItemId": f"item-{self.number}", "costCenter": "chaos"}
         place = {} if upload is None else {"s3Key": self.s3_key}
         repeated = self.chance.random() < REPEATED
-        return Order(self.number, self.due, pipeline.queue, common | place | body, resource, upload, repeated)
+        about = frozenset(resources)
+        return Order(self.number, self.due, pipeline.queue, common | place | body, about, upload, repeated)
 
 
 def _image(draft: _Draft) -> Order:
     operations = draft.some_of(IMAGE)
-    return draft.order(IMAGE, draft.s3_address, _picture(draft.number), operations=operations)
+    return draft.order(IMAGE, [draft.s3_address], _picture(draft.number), operations=operations)
 
 
 def _video(draft: _Draft) -> Order:
-    return draft.order(VIDEO, draft.s3_address, _film(), operations=draft.some_of(VIDEO))
+    return draft.order(VIDEO, [draft.s3_address], _film(), operations=draft.some_of(VIDEO))
 
 
 def _text(draft: _Draft) -> Order:
-    text = _words(draft.number)
-    language = {"languageCode": "en"} if draft.chance.random() < 0.5 else {}
-    return draft.order(TEXT, _digest(text), None, text=text, operations=draft.some_of(TEXT), **language)
+    # One in three is long: its mood is read passage by passage.
+    text = _words(draft.number) * draft.chance.choice((1, 1, 20))
+    body: dict[str, Any] = {"text": text, "operations": draft.some_of(TEXT)}
+    if draft.chance.random() < 0.5:
+        body["languageCode"] = "en"
+    return draft.order(TEXT, _read_parts(text), **body)
 
 
 def _embedding(draft: _Draft) -> Order:
     if draft.chance.random() < 0.5:
         text = _words(draft.number)
-        return draft.order(EMBEDDING, _digest(text), None, contentType="text", content=text)
+        return draft.order(EMBEDDING, [_digest(text)], contentType="text", content=text)
     picture = _picture(draft.number)
     sent = base64.b64encode(picture).decode()
-    return draft.order(EMBEDDING, _digest(sent), picture, contentType="image")
+    return draft.order(EMBEDDING, [_digest(sent)], picture, contentType="image")
 
 
 _SHARES: Mapping[Callable[[_Draft], Order], int] = {_image: 35, _text: 30, _embedding: 20, _video: 15}
@@ -148,7 +156,14 @@ _SHARES: Mapping[Callable[[_Draft], Order], int] = {_image: 35, _text: 30, _embe
 
 def _words(number: int) -> str:
     # No two are alike: an embedding of the same content is made once.
-    return f"Note {number}. {write_paragraph()}"
+    return f"Note {number}. {write_paragraph()} "
+
+
+def _read_parts(text: str) -> Iterator[str]:
+    """Yield the digests of all that Comprehend may be sent of a text: passages by size, and a sample."""
+    yield _digest(sample(text))
+    for most in {reading.most for reading in READINGS.values()}:
+        yield from (_digest(passage.of(text)) for passage in split(text, most))
 
 
 def _picture(number: int) -> bytes:

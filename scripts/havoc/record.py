@@ -15,12 +15,13 @@ from mediaq.model import Certainty
 
 _JOBS = """
 select jobs.id, media_item_id, status, processing_status as media_status, attempts, deaths, failed_reason,
+       stacktrace,
        extract(epoch from accepted_at)::float8 as accepted_at,
        extract(epoch from finished_at)::float8 as finished_at
 from jobs join media_items on media_items.id = media_item_id
 """
 _RUNS = """
-select id, job_id, operation, state, error,
+select id, job_id, operation, part, state, error,
        extract(epoch from started_at)::float8 as started_at,
        extract(epoch from finished_at)::float8 as finished_at
 from operation_runs
@@ -44,6 +45,7 @@ class Job:
     attempts: int
     deaths: int
     failed_reason: str | None
+    stacktrace: Sequence[str]
     accepted_at: float
     finished_at: float | None
 
@@ -55,11 +57,12 @@ class Job:
 
 @frozen(kw_only=True)
 class Run:
-    """A call of one of mediaq's operations."""
+    """A call of one of mediaq's operations, or of a part of one."""
 
     id: int
     job_id: str
     operation: str
+    part: str
     state: str
     error: str | None
     started_at: float

@@ -1,7 +1,7 @@
 """A way to a server that a test can close, silence, or have break when a word is spoken on it."""
 
 import asyncio
-from typing import Self
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 from attrs import define, field
@@ -17,6 +17,7 @@ class Trap:
         silent: Whether it is not broken: this and all that follows is held, on all connections.
         for_good: Whether nobody gets through afterwards.
         one_sided: Whether the server's end stays open: it does not learn that nobody is there any more.
+        passes: How many pieces that hold the word are handed on before.
         sprung: Set when it has happened.
     """
 
@@ -25,7 +26,15 @@ class Trap:
     silent: bool = False
     for_good: bool = False
     one_sided: bool = False
+    passes: int = 0
     sprung: asyncio.Event = field(factory=asyncio.Event, init=False)
+
+    def catches(self, side: str, piece: bytes) -> bool:
+        """Tells whether this is the piece that waits for it."""
+        if self.side != side or self.word not in piece:
+            return False
+        self.passes -= 1
+        return self.passes < 0
 
 
 class Crossing:
@@ -74,7 +83,7 @@ class Crossing:
         """Hands on what was held, and what comes."""
         self._speaks.set()
 
-    def set_trap(self, side: str, word: bytes, **what: bool) -> Trap:
+    def set_trap(self, side: str, word: bytes, **what: Any) -> Trap:
         """Waits for a word, once: see `Trap`."""
         self._trap = Trap(side, word, **what)
         return self._trap
@@ -98,7 +107,7 @@ class Crossing:
         """Hands on what is spoken until one side hangs up, or a trap is sprung; returns the trap."""
         while piece := await reader.read(65_536):
             trap = self._trap
-            if trap is not None and trap.side == side and trap.word in piece:
+            if trap is not None and trap.catches(side, piece):
                 self._trap = None
                 trap.sprung.set()
                 if not trap.silent:

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 from redis.asyncio import Redis
 
-from mediaq.pipelines.cache import keep, recall
 from mediaq.queue.progress import publish
 from mediaq.resources import open_redis
 from mediaq.settings import Redis as Where
@@ -24,8 +23,8 @@ async def redis(redis_url: str) -> AsyncIterator[Redis]:
 @pytest.mark.parametrize(
     "use",
     [
-        lambda redis: recall(redis, "an embedding"),
-        lambda redis: keep(redis, "an embedding", [0.5], 60),
+        lambda redis: redis.get("a key"),
+        lambda redis: redis.set("a key", "a value", ex=60),
         lambda redis: publish(redis, "job-1", {"progress": {}}),
     ],
 )

@@ -11,6 +11,7 @@ import media as films
 import pytest
 from house import Api, StandIn
 from PIL import Image
+from quarters import quarters, saved
 
 from mediaq.aws import objects
 from mediaq.embedded import samples
@@ -215,6 +216,25 @@ async def test_the_same_content_is_embedded_once_and_taken_from_the_cache_then(
         "select metadata->>'embeddingSource' from media_items where id = 'second'"
     )
     assert source == "cache"
+
+
+async def test_an_image_of_any_kind_is_embedded(api: Api, standin: StandIn) -> None:
+    await api.upload("image", saved(quarters((4096, 3072)), "WEBP"))
+    body = {"mediaItemId": "m", "contentType": "image", "s3Key": "image"}
+    job = await api.run("embedding-generation", body)
+    assert (job["status"], len(job["returnvalue"]["embedding"])) == ("completed", 1024)
+    assert len(standin.billed()) == 1
+
+
+async def test_an_image_that_cannot_be_opened_is_not_embedded_and_not_charged(
+    api: Api, standin: StandIn
+) -> None:
+    await api.upload("image", saved(quarters(), "WEBP")[:100])
+    body = {"mediaItemId": "m", "contentType": "image", "s3Key": "image"}
+    job = await api.run("embedding-generation", body)
+    assert (job["status"], job["attemptsMade"], job["costs"]) == ("failed", 1, [])
+    assert job["failedReason"].startswith("generateEmbedding: image is damaged or cut short")
+    assert standin.calls() == []
 
 
 @pytest.fixture

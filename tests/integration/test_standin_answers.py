@@ -165,6 +165,40 @@ async def test_text_is_what_the_file_declares(standin: Server, aws: Aws, kind: s
     assert nothing["TextDetections"] == []
 
 
+async def test_text_is_filtered_by_size_and_place(standin: Server, aws: Aws) -> None:
+    data = picture("white", text="Mind the gap\nNow")
+    for filters, words in (
+        ({}, ["Mind", "the", "gap", "Now"]),
+        ({"WordFilter": {"MinConfidence": 99.5}}, []),
+        ({"WordFilter": {"MinBoundingBoxWidth": 0.5}}, ["Now"]),
+        ({"RegionsOfInterest": [region(0, 0, 1, 0.5)]}, ["Mind", "the", "gap"]),
+        ({"RegionsOfInterest": [region(0, 0, 0.3, 0.5), region(0, 0.5, 1, 0.5)]}, ["Mind", "Now"]),
+    ):
+        answer = await aws.call("rekognition", "detect_text", Image={"Bytes": data}, Filters=filters)
+        found = answer["TextDetections"]
+        assert [text["DetectedText"] for text in found if text["Type"] == "WORD"] == words
+        lines = {text["Id"] for text in found if text["Type"] == "LINE"}
+        assert lines == {text["ParentId"] for text in found if text["Type"] == "WORD"}
+
+
+def region(left: float, top: float, width: float, height: float) -> dict[str, Any]:
+    return {"BoundingBox": {"Left": left, "Top": top, "Width": width, "Height": height}}
+
+
+@pytest.mark.parametrize(
+    ("attributes", "told"),
+    [(None, False), (["DEFAULT"], False), (["SMILE"], False), (["ALL"], True), (["FACE_OCCLUDED"], True)],
+)
+async def test_attributes_of_faces_are_told_as_asked(
+    standin: Server, aws: Aws, attributes: list[str] | None, told: bool
+) -> None:
+    asked = {"Attributes": attributes} if attributes else {}
+    answer = await aws.call("rekognition", "detect_faces", Image={"Bytes": picture("peru")}, **asked)
+    face = answer["FaceDetails"][0]
+    assert {"BoundingBox", "Confidence", "Quality"} <= face.keys()
+    assert face.get("FaceOccluded") == ({"Value": False, "Confidence": 100.0} if told else None)
+
+
 async def test_faces_and_moderation_follow_skin_colour(standin: Server, aws: Aws) -> None:
     for colour, faces, names in (
         ("peru", 1, ["Non-Explicit Nudity of Intimate parts and Kissing", "Non-Explicit Nudity"]),
@@ -199,6 +233,9 @@ async def test_sentiment_follows_the_words(aws: Aws, text: str, mood: str) -> No
         ("Das Wetter war schön und wir sind den ganzen Tag gewandert.", "de"),
         ("Il faisait beau et nous avons marché toute la journée.", "fr"),
         ("今日はとても天気がよかったので、川沿いを散歩しました。", "ja"),
+        ("这是一个很好的地方。我们在这里学习中文。", "zh"),
+        ("這是一個很好的地方。我們在這裡學習中文。", "zh-TW"),
+        ("Bonjour!", "fr"),
     ],
 )
 async def test_language_is_told(aws: Aws, text: str, code: str) -> None:
@@ -363,3 +400,32 @@ async def test_openai_embeds_one_text_or_several(standin: Server, model: str, di
     assert (one["usage"]["prompt_tokens"], two["usage"]["prompt_tokens"]) == (1, 2)
     packed = await standin.openai(model=model, input="hello", encoding_format="base64", dimensions=8)
     assert len(base64.b64decode(packed["data"][0]["embedding"])) == 8 * 4
+
+
+@pytest.mark.parametrize("language", ["english", "multilingual"])
+async def test_cohere_embeds_texts_and_counts_their_tokens_in_a_header(
+    standin: Server, aws: Aws, language: str
+) -> None:
+    texts = ["A cat sleeps on the sofa", "The cat slept on a sofa", "Interest rates rose sharply in March"]
+    body = {"texts": texts, "input_type": "search_document"}
+    answer, headers = await invoke(aws, f"cohere.embed-{language}-v3", body)
+    assert answer.pop("id")
+    one, two, three = answer.pop("embeddings")
+    assert answer == {"texts": texts, "response_type": "embeddings_floats"}
+    assert len(one) == 1024
+    assert cosine(one, two) > 0.5 > cosine(one, three) + 0.2
+    tokens = headers["x-amzn-bedrock-input-token-count"]
+    assert standin.bill() == [
+        (f"bedrock.cohere-embed-{language}-v3.tokens", f"{int(tokens) / 1000:g}", "1K tokens")
+    ]
+
+
+async def test_cohere_leaves_out_the_start_or_the_end_of_what_is_too_long(standin: Server, aws: Aws) -> None:
+    kept, vectors = "a " * 512, []
+    for text, truncate in (("dog " + kept, "START"), (kept + "dog", "END"), (kept, "NONE")):
+        body = {"texts": [text], "input_type": "search_query", "truncate": truncate}
+        answer, headers = await invoke(aws, "cohere.embed-english-v3", body)
+        vectors += answer["embeddings"]
+        assert headers["x-amzn-bedrock-input-token-count"] == "512"
+    assert vectors[0] == vectors[1] == vectors[2]
+    assert {call["units"] for call in standin.calls(billed="true")} == {"0.512"}

@@ -130,8 +130,36 @@ async def test_bytes_of_an_image_are_limited(standin: Server) -> None:
         body = {"Image": {"Bytes": base64.b64encode(padded(size)).decode()}}
         answers.append(await raw(standin, "RekognitionService.DetectLabels", json.dumps(body).encode()))
     assert [answer.status_code for answer in answers] == [200, 400]
-    assert answers[1].json()["__type"] == "ImageTooLargeException"
+    assert answers[1].json() == {
+        "__type": "ValidationException",
+        "Message": "1 validation error detected: "
+        "Value 'java.nio.HeapByteBuffer[pos=0 lim=5242881 cap=5242881]' at 'image.bytes' "
+        "failed to satisfy constraint: Member must have length less than or equal to 5242880",
+    }
     assert [call["billed"] for call in standin.calls()] == [True, False]
+
+
+async def test_an_image_of_no_bytes(unbilled: Server, aws: Aws) -> None:
+    call = aws.call("rekognition", "detect_labels", Image={"Bytes": b""})
+    assert "length greater than or equal to 1" in await refusal(call, "ValidationException")
+
+
+@pytest.mark.parametrize(
+    ("operation", "parameters", "part"),
+    [
+        ("detect_labels", {"MaxLabels": -1}, "'maxLabels' failed to satisfy constraint"),
+        ("detect_labels", {"MinConfidence": 101}, "'minConfidence' failed to satisfy constraint"),
+        ("detect_faces", {"Attributes": ["SMELL"]}, "enum value set: [DEFAULT, ALL, AGE_RANGE"),
+        ("detect_text", {"Filters": {"WordFilter": {"MinBoundingBoxHeight": 2}}}, "minBoundingBoxHeight"),
+        ("detect_text", {"Filters": {"RegionsOfInterest": [{}] * 11}}, "'filters.regionsOfInterest'"),
+        ("detect_moderation_labels", {"MinConfidence": -1}, "'minConfidence' failed to satisfy constraint"),
+    ],
+)
+async def test_parameters_out_of_bounds(
+    unbilled: Server, aws: Aws, operation: str, parameters: dict[str, Any], part: str
+) -> None:
+    call = aws.call("rekognition", operation, Image={"Bytes": picture("red")}, **parameters)
+    assert part in await refusal(call, "ValidationException")
 
 
 async def test_bytes_of_an_image_in_s3_are_limited(standin: Server, aws: Aws) -> None:
@@ -180,7 +208,18 @@ class TestTexts:
     @pytest.mark.parametrize("operation", [name for name in TEXT_LIMITS if "language" not in name])
     async def test_unsupported_language(self, aws: Aws, operation: str) -> None:
         call = aws.call("comprehend", operation, **self.request(operation, "Hej med dig", "da"))
-        await refusal(call, "UnsupportedLanguageException")
+        assert await refusal(call, "ValidationException") == (
+            "1 validation error detected: Value at 'languageCode' failed to satisfy constraint: Member must "
+            "satisfy enum value set: [hi, de, zh-TW, ko, pt, en, it, fr, zh, es, ar, ja]"
+        )
+
+    @pytest.mark.usefixtures("unbilled")
+    @pytest.mark.parametrize("operation", [name for name in TEXT_LIMITS if "language" not in name])
+    async def test_missing_language(self, aws: Aws, operation: str) -> None:
+        assert await refusal(aws.call("comprehend", operation, Text="Hello"), "ValidationException") == (
+            "1 validation error detected: Value null at 'languageCode' failed to satisfy constraint: "
+            "Member must not be null"
+        )
 
 
 class TestVideo:
@@ -244,6 +283,12 @@ class TestSpeech:
 
 
 TEXT_MODEL, IMAGE_MODEL = "amazon.titan-embed-text-v2:0", "amazon.titan-embed-image-v1"
+COHERE = "cohere.embed-english-v3"
+
+
+def texts(given: Any, **more: str) -> dict[str, Any]:
+    """A body for Cohere's models."""
+    return {"texts": given, "input_type": "search_document", **more}
 
 
 class TestBedrock:
@@ -270,6 +315,16 @@ class TestBedrock:
                 {"inputText": "a", "embeddingConfig": {"outputEmbeddingLength": 512}},
                 "512 is not a valid enum value",
             ),
+            (COHERE, {"input_type": "search_document"}, "required key [texts] not found"),
+            (COHERE, {"texts": ["a"]}, "required key [input_type] not found"),
+            (COHERE, texts(["a"], input_type="song"), "#/input_type: song is not a valid enum value"),
+            (COHERE, texts(["a"], truncate="LEFT"), "#/truncate: LEFT is not a valid enum value"),
+            (COHERE, texts([]), "#/texts: expected minimum item count: 1, found: 0"),
+            (COHERE, texts(["a"] * 97), "#/texts: expected maximum item count: 96, found: 97"),
+            (COHERE, texts(["a", 5]), "#/texts/1: expected type: String, found: Integer"),
+            (COHERE, texts(["a", "b" * 2_049]), "#/texts/1: expected maxLength: 2048, actual: 2049"),
+            (COHERE, texts(["a " * 513]), "Max input tokens: 512, request input token count: 513"),
+            (COHERE, texts("a"), "expected type: JSONArray, found: String"),
         ],
     )
     async def test_bad_bodies(self, aws: Aws, model: str, body: dict[str, Any], part: str) -> None:

@@ -191,8 +191,8 @@ async def test_the_generation_rises_only_after_the_provider_said_that_the_job_fa
 async def test_a_late_second_answer_is_billed_and_kept_as_late(store: Store) -> None:
     old = await begun(store, await started(store))
     new = await begun(store, await started(store, old.job))
-    assert await operations.settle(store, new, Settled("first", CHARGE, Vector("m", [1.0], {"by": "new"})))
-    assert not await operations.settle(store, old, Settled("second", CHARGE, Vector("m", [2.0], {})))
+    assert await operations.settle(store, new, Settled("first", CHARGE, [Vector("m", [1.0], {"by": "new"})]))
+    assert not await operations.settle(store, old, Settled("second", CHARGE, [Vector("m", [2.0], {})]))
     assert await states(store) == ["late", "succeeded"]
     assert await results(store, old.job) == {"detectLabels": "first"}
     assert [certainty for certainty, _ in await ledger(store)] == ["billed", "billed"]
@@ -253,7 +253,7 @@ async def test_what_failed_for_now_is_not_on_record_for_good(store: Store, error
 async def test_result_cost_and_vector_stand_together_or_not_at_all(store: Store) -> None:
     run = await begun(store, await started(store))
     with pytest.raises(asyncpg.PostgresError):
-        await operations.settle(store, run, Settled([], CHARGE, Vector("m", [], {})))
+        await operations.settle(store, run, Settled([], CHARGE, [Vector("m", [], {})]))
     assert (await states(store), await ledger(store)) == (
         ["started"],
         [("possibly_billed", Decimal("0.001"))],
@@ -263,7 +263,7 @@ async def test_result_cost_and_vector_stand_together_or_not_at_all(store: Store)
 async def embedded(store: Store, item: str, values: list[float], **metadata: Any) -> None:
     job = await started(store, await accepted(store, media_item_id=item))
     run = await begun(store, job)
-    await operations.settle(store, run, Settled([], CHARGE, Vector("titan", values, metadata)))
+    await operations.settle(store, run, Settled([], CHARGE, [Vector("titan", values, metadata)]))
     await attempts.end(store, job, completed())
 
 
@@ -301,9 +301,10 @@ async def test_nul_characters_survive_as_replacement_characters(store: Store) ->
 
 async def test_costs_are_listed_by_call_and_summed_by_service_and_certainty(store: Store) -> None:
     job = await started(store)
-    await operations.settle(store, await begun(store, job), Settled([], CHARGE))
-    await operations.settle(store, await begun(store, job), Settled([], CHARGE))
-    await operations.fail(store, await begun(store, job), LOST)
+    first, second, third = [await begun(store, job) for _ in range(3)]
+    await operations.settle(store, first, Settled([], CHARGE))
+    await operations.settle(store, second, Settled([], CHARGE))
+    await operations.fail(store, third, LOST)
     listed = await operations.costs(store, job.id)
     assert [row["certainty"] for row in listed] == ["billed", "billed", "possibly_billed"]
     for user in ("ann", None):

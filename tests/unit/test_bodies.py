@@ -27,7 +27,7 @@ def refusal(body: bytes, kind: type = TEXT) -> Problem:
     [
         ({"text": ...}, "text", "missing required field `text`"),
         ({"txt": "a"}, "txt", "unknown field `txt`"),
-        ({"text": 5}, "text", "Expected `str`, got `int`"),
+        ({"text": 5}, "text", "Expected `str | null`, got `int`"),
         ({"text": ""}, "text", "length >= 1"),
         ({"mediaItemId": "\0"}, "mediaItemId", "matching regex"),
         ({"costCenter": 5}, "costCenter", "Expected `str | null`, got `int`"),

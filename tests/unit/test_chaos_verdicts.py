@@ -34,10 +34,10 @@ ORDER = order_of_images()
 [OPERATION] = ORDER.operations
 JOB = Job(
     id="job", media_item_id=ORDER.media_item, status="completed", media_status="completed", attempts=1,
-    deaths=0, failed_reason=None, accepted_at=BEGAN, finished_at=END,
+    deaths=0, failed_reason=None, stacktrace=[], accepted_at=BEGAN, finished_at=END,
 )  # fmt: skip
 RUN = Run(
-    id=1, job_id="job", operation=OPERATION, state="succeeded", error=None, started_at=BEGAN + 1,
+    id=1, job_id="job", operation=OPERATION, part="", state="succeeded", error=None, started_at=BEGAN + 1,
     finished_at=RESULT,
 )  # fmt: skip
 COST = Cost(1, audit.Entry(
@@ -46,7 +46,7 @@ COST = Cost(1, audit.Entry(
 ))  # fmt: skip
 CALL = audit.Call(
     id="call", operation=OPERATION, item=ITEM, units=Decimal(1), at=datetime.fromtimestamp(BEGAN + 2, UTC),
-    resource=ORDER.resource, names=frozenset(),
+    resource=next(iter(ORDER.resources)), names=frozenset(),
 )  # fmt: skip
 RECORD = Record([JOB], [RUN], [COST], [CALL])
 STRUCK = Struck(FLUSH, Blow(BEGAN, BEGAN, "9 keys before it, 0 after it"), frozenset({"job"}))
@@ -107,6 +107,7 @@ ANOTHER = evolve(JOB, id="another")
             recorded(jobs=[evolve(JOB, status="failed", media_status="failed", failed_reason="gave up")]),
             {"jobs completed", "jobs failed, by reason"},
         ),
+        (recorded(jobs=[evolve(JOB, attempts=2)]), {"jobs of which an attempt failed"}),
         (
             recorded(jobs=[evolve(JOB, media_status="processing")]),
             {"media items that show another status than their job"},
@@ -116,7 +117,7 @@ ANOTHER = evolve(JOB, id="another")
             recorded(runs=[evolve(RUN, state="unanswered")]),
             {"operations of completed jobs without a result"},
         ),
-        (recorded(runs=[RUN, AGAIN]), {"calls begun although their operation's result was on record"}),
+        (recorded(runs=[RUN, AGAIN]), {"calls begun although their answer was on record"}),
         (
             recorded(calls=[CALL, LATE], costs=[COST, POSSIBLY], runs=[RUN, evolve(AGAIN, started_at=BEGAN)]),
             {"calls billed long after their operation's result"},
@@ -167,6 +168,16 @@ def test_a_call_repeated_before_its_result_was_on_record_is_no_fault() -> None:
     )
 
 
+def test_a_part_of_an_operation_is_called_again_where_its_answer_is_on_record() -> None:
+    parts = [evolve(RUN, id=3, part=part, state="part_succeeded") for part in ("0:a", "1:b")]
+    join = evolve(RUN, started_at=RESULT + 1, finished_at=RESULT + 2)
+    assert failing(recorded(runs=[*parts, join])) == set()
+    again = evolve(AGAIN, part="1:b")
+    assert failing(recorded(runs=[*parts, join, again])) == {
+        "calls begun although their answer was on record"
+    }
+
+
 def test_the_stock_worker_may_end_by_itself() -> None:
     assert failing(evidence(own_ends={"stock": 2})) == set()
 
@@ -176,6 +187,9 @@ def test_what_a_check_only_counts_is_told_in_a_sentence() -> None:
     assert sentence == f"job job: {OPERATION} was called again by run 2, which is unanswered"
     [sentence] = complaints(recorded(jobs=[evolve(JOB, status="delayed", finished_at=None)]))
     assert sentence == "job job is still delayed, after 1 attempts and 0 deaths"
+    trace = 'Traceback:\n  File "/srv/mediaq/tasks.py", line 7\n  File "socket.py", line 1\nOSError: gone\n'
+    [sentence] = complaints(recorded(jobs=[evolve(JOB, attempts=2, stacktrace=[trace])]))
+    assert sentence == "job job used 2 attempts; the first failed by OSError: gone (mediaq/tasks.py:7)"
     [sentence] = complaints(recorded(costs=[]))
     assert sentence.startswith(f"job job: {OPERATION}: no cost row for 1 units of {ITEM}")
 

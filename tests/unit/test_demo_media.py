@@ -4,6 +4,7 @@ from pathlib import Path
 
 import media
 import pytest
+from quarters import HEIC
 
 from mediaq.embedded.demo_jobs import plan_orders
 from mediaq.embedded.demo_media import Kind, UnknownMediaError, make_samples, recognise
@@ -20,9 +21,13 @@ def written(folder: Path, content: bytes, name: str = "file.bin") -> Path:
     [
         (media.picture("JPEG"), Kind.IMAGE),
         (media.picture("PNG"), Kind.IMAGE),
+        (media.picture("WEBP"), Kind.IMAGE),
+        (media.picture("BMP"), Kind.IMAGE),
+        (HEIC.read_bytes(), Kind.IMAGE),
         (media.film(5), Kind.VIDEO),
         (media.film(5, kind="matroska"), Kind.VIDEO),
         (media.film(5, kind="avi", codec="mpeg4"), Kind.VIDEO),
+        (b"BM is how this text begins, and how a BMP does", Kind.TEXT),
         ("Grüße aus Köln\r\n".encode(), Kind.TEXT),
         ("\ufeffwith a mark at its start".encode(), Kind.TEXT),
     ],
@@ -39,7 +44,7 @@ def test_a_file_is_what_its_content_is(tmp_path: Path, content: bytes, kind: Kin
         ("text in UTF-16".encode("utf-16"), "no UTF-8 text"),
         (b"text with a NUL\x00", "no UTF-8 text"),
         (b"long text " * 200_000, "up to 1 MiB"),
-        (media.picture("GIF"), "no JPEG or PNG"),
+        (media.picture("ICO"), r"no image \(JPEG, PNG, WebP"),
         (media.sound(), "no moving pictures"),
         (media.covered_sound(), "no moving pictures"),
         (media.cut(media.film(50), 0.5), "cut short"),

@@ -1,12 +1,17 @@
 """What callers may ask for: every pipeline's request type, and the operations that follow from it."""
 
+import re
+from pathlib import Path
 from typing import Any
 
+import attrs
 import msgspec
 import pytest
 
+from mediaq.pipelines import image
 from mediaq.pipelines.catalog import PIPELINES, find_pipeline
-from mediaq.pipelines.operation import Pipeline
+from mediaq.pipelines.operation import Operation, Pipeline
+from mediaq.pipelines.requests import ObjectKey, request_type
 
 LEAST: dict[str, dict[str, Any]] = {
     "image-processing": {"mediaItemId": "m", "s3Key": "a.jpg", "operations": {"detectLabels": True}},
@@ -121,7 +126,7 @@ def test_operations_are_named_each_by_true_and_one_at_least(name: str) -> None:
         refused(name, f"Ask for at least one of: {', '.join(OPERATIONS[name])}", operations=nothing)
     refused(name, "unknown field `detectCats`", operations={"detectCats": True})
     for odd in (1, "true", None):
-        refused(name, rf"Expected `bool`, .* at `\$\.operations\.{first}`", operations={first: odd})
+        refused(name, rf"Expected `bool.* at `\$\.operations\.{first}`", operations={first: odd})
     refused(name, r"at `\$\.operations`", operations=[first])
 
 
@@ -132,6 +137,34 @@ def test_each_operation_can_be_asked_for_alone(name: str, operation: str) -> Non
     plan = planned(name, operations={operation: True})
     assert set(plan) - {"detectLanguage"} == {operation} - {"detectLanguage"}
     assert operation in plan
+
+
+@pytest.mark.parametrize("operation", OPERATIONS["image-processing"])
+def test_parameters_however_few_ask_for_an_operation_and_are_kept(operation: str) -> None:
+    for how in ({}, {"minConfidence": 90.0} if operation != "detectFaces" else {"attributes": "ALL"}):
+        kept = asked("image-processing", operations={operation: how})["operations"]
+        assert kept == {**dict.fromkeys(OPERATIONS["image-processing"], False), operation: how}
+        assert planned("image-processing", operations={operation: how}) == (operation,)
+
+
+@pytest.mark.parametrize("name", ["video-processing", "text-analysis"])
+def test_parameters_of_an_operation_that_has_none_are_refused(name: str) -> None:
+    first, *_ = OPERATIONS[name]
+    refused(name, rf"Expected `bool`, got `object` - at `\$\.operations\.{first}`", operations={first: {}})
+
+
+def test_the_operation_that_the_readme_adds_is_one_value() -> None:
+    """Its request, its place in the plan and its result follow from it."""
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    [example] = re.findall(r"```python\n(_look\(.*?)```", readme, re.DOTALL)
+    added: Operation = eval(example, vars(image))  # noqa: S307 - the README's own line
+    operations = (*image.OPERATIONS, added)
+    kind = request_type("MoreRequest", operations, ("s3Key", ObjectKey))
+    pipeline = attrs.evolve(image.IMAGE, request=kind, operations=operations)
+    body = {**LEAST["image-processing"], "operations": {"recognizeCelebrities": True, "detectText": {}}}
+    request = msgspec.to_builtins(msgspec.convert(body, type=kind))
+    assert pipeline.planned(request) == ("detectText", "recognizeCelebrities")
+    assert (added.result, added.parameters) == ("celebrities", None)
 
 
 @pytest.mark.parametrize("name", ANALYSES)

@@ -44,7 +44,7 @@ def leaves(tables: dict[str, Any], above: str = "") -> Iterator[tuple[str, str]]
         if isinstance(value, dict):
             yield from leaves(value, f"{above}{name}.")
         else:
-            yield f"{above}{name}", json.dumps(value) if isinstance(value, list) else str(value)
+            yield f"{above}{name}", json.dumps(value) if isinstance(value, list | bool) else str(value)
 
 
 def test_nothing_has_to_be_set() -> None:

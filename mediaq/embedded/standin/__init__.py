@@ -15,7 +15,8 @@ There is no model behind it. What it answers is computed from the object or the 
 - DetectFaces: connected areas of skin-like colour, whatever they show. Age, emotions, pose and landmarks are
   left out.
 - DetectModerationLabels: half the image or more in skin-like colour, or in red.
-- DetectSentiment: the lexicon VADER (English). DetectDominantLanguage: the classifier py3langid.
+- DetectSentiment: the lexicon VADER (English). DetectDominantLanguage: the classifier py3langid; Chinese is
+  zh-TW where Big5 has more of its characters than GB 2312.
 - DetectEntities, DetectKeyPhrases: patterns and English stop words.
 - Transcribe: the words of the recording's `comment` or `title` metadata, spread over its length; without them
   a description of the loudness, and of silence nothing. The language is py3langid's guess from those words.

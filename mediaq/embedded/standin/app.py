@@ -17,6 +17,7 @@ from starlette.routing import Mount, Route
 
 from mediaq.embedded.standin import (
     bedrock,
+    bodies,
     comprehend,
     control,
     openai,
@@ -49,7 +50,7 @@ OPERATIONS = {
     )
     for operation in operations
 }
-NAMES = {operation.name for operation in OPERATIONS.values()} | {bedrock.NAME, openai.NAME}
+NAMES = {operation.name for operation in OPERATIONS.values()} | {bodies.NAME, openai.NAME}
 
 
 def create_app(

@@ -1,4 +1,4 @@
-"""Bedrock's InvokeModel for the two Titan embedding models."""
+"""Bedrock's InvokeModel: the two Titan embedding models, and those of `cohere`."""
 
 from __future__ import annotations
 
@@ -8,15 +8,12 @@ import binascii
 from decimal import Decimal
 from typing import Any
 
-from mediaq.embedded.standin import embeddings, images
+from mediaq.embedded.standin import cohere, embeddings, images
+from mediaq.embedded.standin.bodies import NAME, TOKENS_HEADER, check_keys, malformed, token_charge
 from mediaq.embedded.standin.book import Charge
 from mediaq.embedded.standin.errors import AwsError, invalid_input
 from mediaq.embedded.standin.invocations import Answer, Invocation, Operation
 from mediaq.embedded.standin.resources import text_digest
-from mediaq.embedded.standin.validation import json_name
-
-NAME = "InvokeModel"
-TOKENS_HEADER = "x-amzn-bedrock-input-token-count"
 
 # Amazon Bedrock User Guide, "Amazon Titan Text Embeddings" and "Titan Multimodal Embeddings G1".
 TEXT_CHARACTERS = 50_000
@@ -30,23 +27,23 @@ BODY_BYTES = 25_000_000
 async def embed_text(invocation: Invocation) -> Answer:
     """Answer Titan Text Embeddings V2."""
     body = invocation.body
-    _check_keys(body, {"inputText": str, "dimensions": int, "normalize": bool})
+    check_keys(body, {"inputText": str, "dimensions": int, "normalize": bool})
     if "inputText" not in body:
-        raise _malformed("#: required key [inputText] not found")
+        raise malformed("#: required key [inputText] not found")
     text, dimensions = body["inputText"], body.get("dimensions", TEXT_DIMENSIONS[0])
     if not text:
-        raise _malformed("expected minLength: 1, actual: 0")
+        raise malformed("expected minLength: 1, actual: 0")
     if len(text) > TEXT_CHARACTERS:
-        raise _malformed(f"expected maxLength: {TEXT_CHARACTERS}, actual: {len(text)}")
+        raise malformed(f"expected maxLength: {TEXT_CHARACTERS}, actual: {len(text)}")
     if dimensions not in TEXT_DIMENSIONS:
-        raise _malformed(f"#/dimensions: {dimensions} is not a valid enum value")
+        raise malformed(f"#/dimensions: {dimensions} is not a valid enum value")
     tokens = _tokens(text, TEXT_TOKENS)
     vector = await asyncio.to_thread(embeddings.embed_text, text, dimensions)
     if body.get("normalize", True):
         vector = embeddings.unit(vector)
     return Answer(
         {"embedding": vector, "inputTextTokenCount": tokens},
-        (_token_charge("bedrock.titan-embed-text-v2.tokens", tokens),),
+        (token_charge("bedrock.titan-embed-text-v2.tokens", tokens),),
         {TOKENS_HEADER: str(tokens)},
     )
 
@@ -54,7 +51,7 @@ async def embed_text(invocation: Invocation) -> Answer:
 async def embed_image(invocation: Invocation) -> Answer:
     """Answer Titan Multimodal Embeddings G1: an image, a text, or the mean of both."""
     body = invocation.body
-    _check_keys(body, {"inputText": str, "inputImage": str, "embeddingConfig": dict})
+    check_keys(body, {"inputText": str, "inputImage": str, "embeddingConfig": dict})
     dimensions = _length(body)
     text, image = body.get("inputText"), body.get("inputImage")
     if not text and not image:
@@ -63,7 +60,7 @@ async def embed_image(invocation: Invocation) -> Answer:
     vectors, charges = [], []
     if text:
         vectors.append(embeddings.embed_text(text, dimensions))
-        charges.append(_token_charge("bedrock.titan-embed-image-v1.tokens", tokens))
+        charges.append(token_charge("bedrock.titan-embed-image-v1.tokens", tokens))
     if image:
         most = invocation.standin.account.limits.titan_image_pixels
         vectors.append(await asyncio.to_thread(_image_vector, image, dimensions, most))
@@ -97,21 +94,10 @@ def too_large() -> AwsError:
     return invalid_input(f"Body must have length less than or equal to {BODY_BYTES}")
 
 
-def _check_keys(body: dict[str, Any], kinds: dict[str, type]) -> None:
-    for key, value in body.items():
-        if key not in kinds:
-            raise _malformed(f"#: extraneous key [{key}] is not permitted")
-        # In Python true is an int; in JSON it is no number.
-        if not isinstance(value, kinds[key]) or (isinstance(value, bool) and kinds[key] is not bool):
-            raise _malformed(
-                f"#/{key}: expected type: {json_name(kinds[key])}, found: {json_name(type(value))}"
-            )
-
-
 def _length(body: dict[str, Any]) -> int:
     length = body.get("embeddingConfig", {}).get("outputEmbeddingLength", IMAGE_DIMENSIONS[0])
     if length not in IMAGE_DIMENSIONS:
-        raise _malformed(f"#/embeddingConfig/outputEmbeddingLength: {length} is not a valid enum value")
+        raise malformed(f"#/embeddingConfig/outputEmbeddingLength: {length} is not a valid enum value")
     return int(length)
 
 
@@ -137,15 +123,7 @@ def _image_vector(text: str, dimensions: int, most_pixels: int) -> list[float]:
         ) from error
 
 
-def _token_charge(item: str, tokens: int) -> Charge:
-    return Charge(item, Decimal(tokens) / 1000, "1K tokens")
-
-
-def _malformed(detail: str) -> AwsError:
-    return invalid_input(f"Malformed input request: {detail}, please reformat your input and try again.")
-
-
-MODELS = {
+MODELS = cohere.MODELS | {
     "amazon.titan-embed-text-v2:0": Operation(
         service="bedrock",
         name=NAME,

@@ -10,21 +10,23 @@ from mediaq.embedded.standin.book import Charge
 from mediaq.embedded.standin.errors import AwsError
 from mediaq.embedded.standin.invocations import Answer, Invocation, Operation
 from mediaq.embedded.standin.resources import text_digest
-from mediaq.embedded.standin.texts import RULE_SCORE, Span, entities, key_phrases
+from mediaq.embedded.standin.texts import RULE_SCORE, Span, entities, is_traditional, key_phrases
 from mediaq.embedded.standin.validation import Member
 
 # Amazon Comprehend Developer Guide, "Guidelines and quotas": 5 KB for sentiment, 100 KB for the others; the
 # service counts in thousands, of UTF-8.
 SENTIMENT_BYTES = 5_000
 TEXT_BYTES = 100_000
-LANGUAGES = ("en", "es", "fr", "de", "it", "pt", "ar", "hi", "ja", "ko", "zh", "zh-TW")
+# The service model's LanguageCode, in the order in which the service names it. What is not in it breaks a
+# constraint; UnsupportedLanguageException is for operations that support less than all of it, none of these.
+LANGUAGES = ("hi", "de", "zh-TW", "ko", "pt", "en", "it", "fr", "zh", "es", "ar", "ja")
 
 # Amazon Comprehend pricing: units of 100 characters, at least three units a request.
 UNIT_CHARACTERS = 100
 LEAST_UNITS = 3
 
 TEXT = Member("Text", required=True, low=1, secret=True)
-TEXT_IN_LANGUAGE = (TEXT, Member("LanguageCode", required=True))
+TEXT_IN_LANGUAGE = (TEXT, Member("LanguageCode", required=True, choices=LANGUAGES, secret=True))
 
 
 async def detect_sentiment(invocation: Invocation) -> Answer:
@@ -58,7 +60,7 @@ async def detect_dominant_language(invocation: Invocation) -> Answer:
     """Answer DetectDominantLanguage; like the service it guesses below the 20 characters it advises."""
     text = _text(invocation.body, TEXT_BYTES)
     ranked = await asyncio.to_thread(invocation.standin.reader.languages, text)
-    languages = [{"LanguageCode": code, "Score": score} for code, score in ranked]
+    languages = [{"LanguageCode": _code(code, text), "Score": score} for code, score in ranked]
     return _answer(text, "dominant-language", {"Languages": languages})
 
 
@@ -81,12 +83,11 @@ def _text(body: dict[str, Any], limit: int) -> str:
             f"Input text size exceeds limit. Max length of request text allowed is {limit} bytes "
             f"while in this request the text size is {size} bytes",
         )
-    language = body.get("LanguageCode", "en")
-    if language not in LANGUAGES:
-        raise AwsError(
-            "UnsupportedLanguageException", f"Language {language} is not supported for this request"
-        )
     return text
+
+
+def _code(language: str, text: str) -> str:
+    return "zh-TW" if language == "zh" and is_traditional(text) else language
 
 
 def _answer(text: str, operation: str, body: dict[str, Any]) -> Answer:

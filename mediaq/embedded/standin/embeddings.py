@@ -24,6 +24,18 @@ def count_tokens(text: str) -> int:
     return sum(math.ceil(len(piece) / CHARACTERS_PER_TOKEN) for piece in PIECE.findall(text))
 
 
+def cut(text: str, tokens: int, *, from_start: bool = False) -> str:
+    """Return as much of a text as has so many tokens: its beginning, or its end where the start is cut."""
+    ends = [
+        min(start + CHARACTERS_PER_TOKEN, piece.end())
+        for piece in PIECE.finditer(text)
+        for start in range(piece.start(), piece.end(), CHARACTERS_PER_TOKEN)
+    ]
+    if len(ends) <= tokens:
+        return text
+    return text[ends[-tokens - 1] :] if from_start else text[: ends[tokens - 1]]
+
+
 def embed_text(text: str, dimensions: int) -> list[float]:
     """Return the vector of a text's words and their trigrams; not of unit length."""
     return _hashed(_text_features(text), dimensions)

@@ -77,9 +77,9 @@ class Picture:
     """An image as it is measured.
 
     Args:
-        width: In pixels, upright.
-        height: In pixels, upright.
-        small: The image upright, in RGB, at most 96 pixels a side.
+        width: In pixels, as Rekognition sees it.
+        height: In pixels, likewise.
+        small: The image as Rekognition sees it, in RGB, at most 96 pixels a side.
         lines: The text that the file declares in its metadata.
     """
 
@@ -119,7 +119,9 @@ def open_image(data: bytes) -> JpegImageFile | PngImageFile:
 
 
 def measure(image: JpegImageFile | PngImageFile) -> Picture:
-    """Read the pixels.
+    """Read the pixels; a JPEG is turned as its EXIF says, a PNG is not.
+
+    Source: Amazon Rekognition API reference, DetectLabels and DetectFaces, OrientationCorrection.
 
     Raises:
         BadImage: They are damaged or cut short.
@@ -128,13 +130,14 @@ def measure(image: JpegImageFile | PngImageFile) -> Picture:
     try:
         image.draft("RGB", (MEASURED_SIDE, MEASURED_SIDE))
         image.load()
-        small = ImageOps.exif_transpose(small_rgb(image))
+        small = small_rgb(image)
         lines = declared_text(image)
-        turned = image.getexif().get(ORIENTATION, 1) in SIDEWAYS
+        if isinstance(image, JpegImageFile):
+            small = ImageOps.exif_transpose(small)
+            if image.getexif().get(ORIENTATION, 1) in SIDEWAYS:
+                width, height = height, width
     except (OSError, SyntaxError, ValueError, struct.error) as error:
         raise BadImage(str(error)) from error
-    if turned:
-        width, height = height, width
     return Picture(width, height, small, lines)
 
 

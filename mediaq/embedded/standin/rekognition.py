@@ -1,4 +1,8 @@
-"""Rekognition's image operations: labels, text, faces and moderation."""
+"""Rekognition's image operations: labels, text, faces and moderation.
+
+The limits are AWS's, to the byte and to the pixel. What is answered is measured in the image (colours, light,
+shape, skin-coloured areas) or read from its metadata (text); what only a model could tell is left out.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ import base64
 import binascii
 from collections.abc import Callable
 from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from mediaq.embedded.standin import images
@@ -16,10 +21,11 @@ from mediaq.embedded.standin.invocations import Answer, Invocation, Operation
 from mediaq.embedded.standin.labels import bounding_box, label_filters, picture_labels, select
 from mediaq.embedded.standin.objects import NoObject, Objects, TooLarge
 from mediaq.embedded.standin.resources import digest, s3_address, text_digest
-from mediaq.embedded.standin.validation import Member
+from mediaq.embedded.standin.validation import Member, check_length
+from mediaq.embedded.standin.words import filtered, picture_text
 
 if TYPE_CHECKING:
-    from mediaq.embedded.standin.images import Box, Picture
+    from mediaq.embedded.standin.images import Picture
 
 # Amazon Rekognition Developer Guide, "Guidelines and quotas".
 BYTES_LIMIT = 5_242_880
@@ -32,12 +38,12 @@ PIXEL_LIMIT = 200_000_000
 LABELS_CONFIDENCE = 55
 MODERATION_CONFIDENCE = 50
 MOST_LABELS = 1000
-MOST_WORDS = 100
-TEXT_CONFIDENCE = 99.0
 
 # From these shares of the image on, a colour counts as what often has it.
 SKIN_SHARE = 0.5
 BLOOD_SHARE = 0.5
+# An ellipse fills 0.79 of its rectangle: of a face that fills less, something covers a part.
+UNCOVERED_FILL = 0.75
 
 
 def s3_object(path: str) -> tuple[Member, ...]:
@@ -50,6 +56,32 @@ def s3_object(path: str) -> tuple[Member, ...]:
 
 
 CONFIDENCE = Member("MinConfidence", (int, float), low=0, high=100)
+# Amazon Rekognition API reference, DetectFaces.
+ATTRIBUTES = (
+    "DEFAULT",
+    "ALL",
+    "AGE_RANGE",
+    "BEARD",
+    "EMOTIONS",
+    "EYE_DIRECTION",
+    "EYEGLASSES",
+    "EYES_OPEN",
+    "GENDER",
+    "MOUTH_OPEN",
+    "MUSTACHE",
+    "FACE_OCCLUDED",
+    "SMILE",
+    "SUNGLASSES",
+)
+WORD_FILTER = "Filters.WordFilter"
+FILTERS = (
+    Member("Filters", dict),
+    Member(WORD_FILTER, dict),
+    Member(f"{WORD_FILTER}.MinConfidence", (int, float), low=0, high=100),
+    Member(f"{WORD_FILTER}.MinBoundingBoxHeight", (int, float), low=0, high=1),
+    Member(f"{WORD_FILTER}.MinBoundingBoxWidth", (int, float), low=0, high=1),
+    Member("Filters.RegionsOfInterest", list, high=10),
+)
 SETTINGS = (
     Member("Settings", dict),
     Member("Settings.GeneralLabels", dict),
@@ -58,6 +90,7 @@ SETTINGS = (
     Member("Settings.GeneralLabels.LabelCategoryInclusionFilters", list, high=100),
     Member("Settings.GeneralLabels.LabelCategoryExclusionFilters", list, high=100),
 )
+IMAGE_BYTES = Member("Image.Bytes", low=1, high=BYTES_LIMIT)
 IMAGE = (Member("Image", dict, required=True), Member("Image.Bytes"), *s3_object("Image"))
 
 
@@ -74,12 +107,18 @@ async def detect_labels(invocation: Invocation) -> Answer:
 
 async def detect_text(invocation: Invocation) -> Answer:
     """Answer DetectText: the lines that the file declares in its metadata."""
-    return _answer({"TextDetections": await _look(invocation, _texts), "TextModelVersion": "3.0"})
+    found = filtered(await _look(invocation, picture_text), invocation.body.get("Filters") or {})
+    return _answer({"TextDetections": found, "TextModelVersion": "3.0"})
 
 
 async def detect_faces(invocation: Invocation) -> Answer:
-    """Answer DetectFaces: connected skin-coloured areas."""
-    return _answer({"FaceDetails": await _look(invocation, _faces)})
+    """Answer DetectFaces: connected skin-coloured areas.
+
+    Of the attributes that can be asked for only `FACE_OCCLUDED` is measured; the others need a model, as do
+    the landmarks and the pose of `DEFAULT`, and are left out.
+    """
+    asked = frozenset(invocation.body.get("Attributes", ("DEFAULT",)))
+    return _answer({"FaceDetails": await _look(invocation, partial(_faces, asked=asked))})
 
 
 async def detect_moderation_labels(invocation: Invocation) -> Answer:
@@ -123,20 +162,15 @@ async def _image_bytes(objects: Objects, image: dict[str, Any]) -> bytes:
         raise invalid_parameters()
     if given == ["Bytes"]:
         data = _unpacked(image["Bytes"])
-        if len(data) > BYTES_LIMIT:
-            raise _too_large(len(data), BYTES_LIMIT)
+        check_length(len(data), IMAGE_BYTES)
         return data
     try:
         return await objects.read(image["S3Object"]["Bucket"], image["S3Object"]["Name"], OBJECT_LIMIT)
     except NoObject as error:
         raise no_object() from error
     except TooLarge as error:
-        raise _too_large(error.size, OBJECT_LIMIT) from error
-
-
-def _too_large(size: int, limit: int) -> AwsError:
-    message = f"Image size is too large: {size} bytes, the limit is {limit} bytes"
-    return AwsError("ImageTooLargeException", message)
+        message = f"Image size is too large: {error.size} bytes, the limit is {OBJECT_LIMIT} bytes"
+        raise AwsError("ImageTooLargeException", message) from error
 
 
 def _unpacked(text: str) -> bytes:
@@ -167,43 +201,21 @@ def _check_sides(width: int, height: int, *, sized: bool) -> None:
         raise invalid_parameters()
 
 
-def _texts(picture: Picture) -> list[dict[str, Any]]:
-    """Lay the declared lines out from top to bottom, as the metadata has no places."""
-    count = len(picture.lines)
-    lines = [
-        _detection(i, None, line, images.Box(0.0, i / count, 1.0, 1 / count))
-        for i, line in enumerate(picture.lines)
-    ]
-    words: list[dict[str, Any]] = []
-    for line in lines:
-        parts = line["DetectedText"].split()
-        top, height = (line["Geometry"]["BoundingBox"][name] for name in ("Top", "Height"))
-        for place, part in enumerate(parts):
-            box = images.Box(place / len(parts), top, 1 / len(parts), height)
-            words.append(_detection(len(lines) + len(words), line["Id"], part, box))
-    return lines + words[:MOST_WORDS]
-
-
-def _detection(number: int, parent: int | None, text: str, box: Box) -> dict[str, Any]:
-    right, bottom = box.left + box.width, box.top + box.height
-    corners = ((box.left, box.top), (right, box.top), (right, bottom), (box.left, bottom))
-    detection = {
-        "DetectedText": text,
-        "Type": "LINE" if parent is None else "WORD",
-        "Id": number,
-        "Confidence": TEXT_CONFIDENCE,
-        "Geometry": {"BoundingBox": bounding_box(box), "Polygon": [{"X": x, "Y": y} for x, y in corners]},
-    }
-    return detection if parent is None else {**detection, "ParentId": parent}
-
-
-def _faces(picture: Picture) -> list[dict[str, Any]]:
+def _faces(picture: Picture, asked: frozenset[str]) -> list[dict[str, Any]]:
     light = images.light(picture)
     quality = {"Brightness": light.brightness, "Sharpness": light.sharpness}
-    return [
+    faces: list[dict[str, Any]] = [
         {"BoundingBox": bounding_box(blob.box), "Confidence": blob.fill * 100, "Quality": quality}
         for blob in images.skin_blobs(picture)
     ]
+    if asked & {"ALL", "FACE_OCCLUDED"}:
+        for face in faces:
+            face["FaceOccluded"] = _occluded(face["Confidence"])
+    return faces
+
+
+def _occluded(fill: float) -> dict[str, Any]:
+    return {"Value": fill < 100 * UNCOVERED_FILL, "Confidence": max(fill, 100 - fill)}
 
 
 def _moderation(picture: Picture) -> list[dict[str, Any]]:
@@ -250,8 +262,8 @@ OPERATIONS = tuple(
                 *SETTINGS,
             ),
         ),
-        ("DetectText", detect_text, ()),
-        ("DetectFaces", detect_faces, (Member("Attributes", list),)),
+        ("DetectText", detect_text, FILTERS),
+        ("DetectFaces", detect_faces, (Member("Attributes", list, choices=ATTRIBUTES),)),
         ("DetectModerationLabels", detect_moderation_labels, (CONFIDENCE,)),
     )
 )

@@ -141,6 +141,11 @@ class Reader:
         )
 
 
+def is_traditional(text: str) -> bool:
+    """Tell whether a Chinese text is in traditional characters: whether Big5 has more of it than GB 2312."""
+    return len(text.encode("big5", "ignore")) > len(text.encode("gb2312", "ignore"))
+
+
 def entities(text: str) -> list[Span]:
     """Find dates, quantities, addresses, places, organisations and people, in the order of the text."""
     found: list[Span] = []

@@ -66,8 +66,24 @@ def check(body: dict[str, Any], members: Iterable[Member], *, code: str = "Valid
     """
     found = [violation for member in members for violation in _violations(body, member)]
     if found:
-        plural = "" if len(found) == 1 else "s"
-        raise AwsError(code, f"{len(found)} validation error{plural} detected: {'; '.join(found)}")
+        raise _broken_constraints(found, code)
+
+
+def check_length(size: int, member: Member) -> None:
+    """Refuse bytes whose length breaks a constraint; in JSON they are longer, by base64.
+
+    Raises:
+        AwsError: They are too short or too long.
+    """
+    shown = f"java.nio.HeapByteBuffer[pos=0 lim={size} cap={size}]"
+    found = [_sentence(member, f"'{shown}'", broken) for broken in _out_of_bounds(size, "length", member)]
+    if found:
+        raise _broken_constraints(found, "ValidationException")
+
+
+def _broken_constraints(found: list[str], code: str) -> AwsError:
+    plural = "" if len(found) == 1 else "s"
+    return AwsError(code, f"{len(found)} validation error{plural} detected: {'; '.join(found)}")
 
 
 def _violations(body: dict[str, Any], member: Member) -> Iterator[str]:
@@ -80,10 +96,10 @@ def _violations(body: dict[str, Any], member: Member) -> Iterator[str]:
     value = holder.get(name)
     if value is None:
         if member.required:
-            yield _sentence(member, "null", "Member must not be null")
+            yield _sentence(member, "Value null", "Member must not be null")
         return
     _check_type(value, member)
-    shown = f"'{value}'"
+    shown = "Value" if member.secret else f"Value '{value}'"
     for constraint in _broken(value, member):
         yield _sentence(member, shown, constraint)
 
@@ -99,10 +115,7 @@ def _check_type(value: object, member: Member) -> None:
 
 def _broken(value: Any, member: Member) -> Iterator[str]:
     size, measure = (len(value), "length") if isinstance(value, str | list) else (value, "value")
-    if member.low is not None and size < member.low:
-        yield f"Member must have {measure} greater than or equal to {member.low}"
-    if member.high is not None and size > member.high:
-        yield f"Member must have {measure} less than or equal to {member.high}"
+    yield from _out_of_bounds(size, measure, member)
     if member.pattern and not re.fullmatch(member.pattern, value):
         yield f"Member must satisfy regular expression pattern: {member.pattern}"
     given = value if isinstance(value, list) else [value]
@@ -110,9 +123,15 @@ def _broken(value: Any, member: Member) -> Iterator[str]:
         yield f"Member must satisfy enum value set: [{', '.join(member.choices)}]"
 
 
+def _out_of_bounds(size: float, measure: str, member: Member) -> Iterator[str]:
+    if member.low is not None and size < member.low:
+        yield f"Member must have {measure} greater than or equal to {member.low}"
+    if member.high is not None and size > member.high:
+        yield f"Member must have {measure} less than or equal to {member.high}"
+
+
 def _sentence(member: Member, shown: str, constraint: str) -> str:
-    value = "Value" if member.secret else f"Value {shown}"
-    return f"{value} at '{_camel(member.path)}' failed to satisfy constraint: {constraint}"
+    return f"{shown} at '{_camel(member.path)}' failed to satisfy constraint: {constraint}"
 
 
 def _camel(path: str) -> str:

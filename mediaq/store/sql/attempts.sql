@@ -2,8 +2,12 @@
 -- it then changes nothing, and answers as before.
 
 -- name: lock_jobs!
--- Guarantees: transactions that write to the same jobs do so one after the other, and in no circle.
-select id from jobs where id = any(:ids::text[]) order by id for no key update;
+-- Guarantees: transactions that write to the same jobs do so one after the other, and in no circle; and where
+-- Postgres can (since 17), it ends one that takes too long: a client that froze between the parts of a statement
+-- is not idle to it.
+select id, (select set_config('transaction_timeout', :patience, true)
+            where current_setting('transaction_timeout', true) is not null)
+from jobs where id = any(:ids::text[]) order by id for no key update;
 
 -- name: start_jobs
 -- Guarantees: each start has a fence above all before it, and takes an attempt unless the last owner died

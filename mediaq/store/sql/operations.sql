@@ -3,18 +3,34 @@
 
 -- name: begin_runs
 -- Guarantees: a call is on record before it is made, as possibly billed where it may be billed, and only by
--- the newest owner of the job: returns no row to any other. A call with a token keeps its one row.
+-- the newest owner of the job: returns no row to any other. Where the result of the operation, or of the part that
+-- the call is about, is on record by now, nothing is begun, and the row has that result. A call with a token keeps
+-- its one row; written again it counts as adopted, which leaves more as possibly billed, never less.
 with given as (
     select * from json_to_recordset(:rows) as given (
-        n int, key text, job_id text, fence bigint, operation text, token text, seconds float8, service text,
-        item text, units numeric, unit text, unit_price numeric, price_version text, amount numeric)
+        n int, key text, job_id text, fence bigint, operation text, part text, token text, seconds float8,
+        service text, item text, units numeric, unit text, unit_price numeric, price_version text, amount numeric,
+        fingerprint text)
 ), mine as (
     select given.*, jobs.attempts, jobs.user_id, jobs.cost_center, jobs.media_item_id
     from given join jobs on jobs.id = given.job_id and jobs.fence = given.fence and jobs.status = 'active'
+), written as (
+    select n, runs.id, runs.token from mine join operation_runs runs using (key)
+), known as (
+    select distinct on (n) n, found.part, found.result
+    from mine cross join lateral (
+        select part, result from operation_runs
+        where job_id = mine.job_id and operation = mine.operation and state = 'succeeded'
+        union all
+        select part, result from operation_runs
+        where job_id = mine.job_id and operation = mine.operation and part = mine.part and state = 'part_succeeded'
+    ) found
+    where n not in (select n from written)
+    order by n, found.part
 ), run as (
-    insert into operation_runs (job_id, operation, attempt, fence, token, key, deadline)
-    select job_id, operation, attempts, fence, token, key, now() + make_interval(secs => seconds)
-    from mine where not exists (select 1 from operation_runs written where written.key = mine.key)
+    insert into operation_runs (job_id, operation, part, attempt, fence, token, key, deadline, fingerprint)
+    select job_id, operation, part, attempts, fence, token, key, now() + make_interval(secs => seconds), fingerprint
+    from mine where n not in (select n from written union all select n from known)
     order by n
     on conflict (token) do update
     set attempt = excluded.attempt, fence = excluded.fence, key = excluded.key, deadline = excluded.deadline
@@ -29,18 +45,44 @@ with given as (
     order by n
     on conflict (run_id) do nothing
 )
-select n, run.id, run.adopted from run join mine using (key)
+select n, run.id, run.adopted, null as part, null::json as result from run join mine using (key)
 union all
-select n, written.id, written.token is not null from mine join operation_runs written using (key);
+select n, id, token is not null, null, null from written
+union all
+select n, null, null, part, result from known;
+
+-- name: lock_names!
+-- Guarantees: of transactions that name the same, in whatever process, one at a time goes on; and in no circle.
+select pg_advisory_xact_lock(name)
+from (select distinct hashtextextended(name, 0) as name from unnest(:names::text[]) as name order by 1) as ordered;
+
+-- name: earlier_runs
+-- Guarantees: of each call that is not on record itself, finds what makes it needless or too early: what the same
+-- call has come to within the last `age` seconds; else that it is under way, and for how long at most.
+select n, earlier.*
+from json_to_recordset(:rows) as given (n int, key text, fingerprint text, age float8)
+cross join lateral (
+    select state, result, extract(epoch from deadline - now())::float8 as seconds
+    from operation_runs
+    where operation_runs.fingerprint = given.fingerprint
+      and (state in ('succeeded', 'part_succeeded') and finished_at > now() - make_interval(secs => age)
+           or state = 'started' and deadline > now())
+    order by state = 'started', id desc
+    limit 1) as earlier
+where not exists (select 1 from operation_runs written where written.key = given.key);
 
 -- name: settle_runs
--- Guarantees: one result an operation: an answer that comes second is kept on its own run as late.
+-- Guarantees: one result an operation, and one a part of it: an answer that comes second is kept on its own run as
+-- late.
 update operation_runs
 set state = case when exists (select 1 from operation_runs other
                               where other.job_id = operation_runs.job_id
                                 and other.operation = operation_runs.operation
-                                and other.state = 'succeeded' and other.id <> operation_runs.id)
-                 then 'late' else 'succeeded' end,
+                                and other.part = operation_runs.part
+                                and other.state in ('succeeded', 'part_succeeded')
+                                and other.id <> operation_runs.id)
+                 then 'late'
+                 when part = '' then 'succeeded' else 'part_succeeded' end,
     result = given.result,
     finished_at = now()
 from json_to_recordset(:rows) as given (n int, run_id bigint, result json)
@@ -84,14 +126,27 @@ set item = excluded.item, units = excluded.units, unit = excluded.unit, unit_pri
 where cost_entries.certainty = 'possibly_billed';
 
 -- name: put_vectors!
--- Guarantees: one vector per media item, model and length: the newest.
+-- Guarantees: one vector per media item, model and length: the newest, without the chunks of the one before it.
+with given as (
+    select * from json_to_recordset(:rows) as given (
+        media_item_id text, model text, dimensions int, vector vector, metadata jsonb)
+), gone as (
+    delete from embedding_chunks using given
+    where embedding_chunks.media_item_id = given.media_item_id
+      and embedding_chunks.model = given.model and embedding_chunks.dimensions = given.dimensions
+)
 insert into embeddings (media_item_id, model, dimensions, vector, metadata)
-select distinct on (media_item_id, model, dimensions) media_item_id, model, dimensions, vector, metadata
-from json_to_recordset(:rows) as given (n int, job_id text, model text, dimensions int, vector vector, metadata jsonb)
-join jobs on jobs.id = given.job_id
-order by media_item_id, model, dimensions, n desc
+select media_item_id, model, dimensions, vector, metadata from given
+order by media_item_id, model, dimensions
 on conflict (media_item_id, model, dimensions) do update
 set vector = excluded.vector, metadata = excluded.metadata, created_at = now();
+
+-- name: put_chunks!
+-- Guarantees: the chunks of vectors that were put in the same transaction stand with them.
+insert into embedding_chunks (media_item_id, model, dimensions, chunk, vector, metadata)
+select media_item_id, model, dimensions, n, vector, metadata
+from json_to_recordset(:rows) as given (
+    media_item_id text, model text, dimensions int, n int, vector vector, metadata jsonb);
 
 -- name: name_provider_jobs
 update operation_runs set provider_id = given.provider_id
@@ -111,7 +166,7 @@ with run as (
         token = case when given.state = 'failed' and provider_id is null then null else token end
     from json_to_recordset(:rows) as given (
         n int, run_id bigint, fence bigint, state text, error text, over boolean, adopted boolean)
-    where id = run_id and operation_runs.fence = given.fence and operation_runs.state not in ('succeeded', 'late')
+    where id = run_id and operation_runs.fence = given.fence and operation_runs.state not in ('succeeded', 'part_succeeded', 'late')
     returning n, id, operation_runs.state, provider_id, given.over, given.adopted
 ), gone as (
     delete from cost_entries
@@ -127,10 +182,16 @@ select extract(epoch from max(deadline) - now())::float8 from operation_runs
 where job_id = :job_id and operation = :operation and fence < :fence and state = 'started' and token is null;
 
 -- name: known_outcomes
--- Guarantees: what is on record for good: a result, or else that the provider will never accept the call.
+-- Guarantees: what is on record for good: the result of the whole, or else that the provider will never accept a
+-- call that it takes.
 select distinct on (operation) operation, result, error from operation_runs
 where job_id = :job_id and state in ('succeeded', 'refused')
 order by operation, state <> 'succeeded', id;
+
+-- name: known_parts
+-- Guarantees: of each part of an operation that was answered, the one answer that counts.
+select part, result from operation_runs
+where job_id = :job_id and operation = :operation and state = 'part_succeeded';
 
 -- name: count_failed_provider_jobs$
 -- Guarantees: counts what the provider itself reported as failed, and no call that may still be running there.

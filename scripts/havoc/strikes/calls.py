@@ -5,10 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from functools import partial
-from typing import Any
 from uuid import uuid4
-
-import httpx
 
 from havoc.faults import Blow, Fault, NoEffectError, Strike
 from havoc.ground import Ground
@@ -30,8 +27,8 @@ def spoil(kind: str, operation: str = "*") -> Strike:
 
 async def _spoil(kind: str, operation: str, ground: Ground, fault: Fault) -> Blow:
     rule = {"id": uuid4().hex, "operation": operation, "kind": kind, "times": fault.calls}
+    await ground.ask_standin("POST", "faults", json={**rule, "seconds": fault.seconds})
     began = time.time()
-    (await ground.standin.post("faults", json={**rule, "seconds": fault.seconds})).raise_for_status()
     left = await _until_used(ground, str(rule["id"]), fault.calls)
     if left == fault.calls:
         raise NoEffectError("no call came that it could have spoilt")
@@ -45,15 +42,12 @@ async def _until_used(ground: Ground, rule: str, calls: int) -> int:
     left = calls
     while left and not ground.quiet.is_set() and (left == calls or time.monotonic() - since < LONG_ENOUGH):
         await asyncio.sleep(_POLL)
-        left = await _left(ground.standin, rule, left)
+        left = await _left(ground, rule)
     if left:
-        (await ground.standin.delete(f"faults/{rule}")).raise_for_status()
+        await ground.ask_standin("DELETE", f"faults/{rule}")
     return left
 
 
-async def _left(standin: httpx.AsyncClient, rule: str, before: int) -> int:
-    try:
-        found: list[dict[str, Any]] = (await standin.get("faults")).raise_for_status().json()["faults"]
-    except httpx.TransportError:  # it is away
-        return before
-    return next((int(one["times"]) for one in found if one["id"] == rule), 0)
+async def _left(ground: Ground, rule: str) -> int:
+    rules = (await ground.ask_standin("GET", "faults")).json()["faults"]
+    return next((int(one["times"]) for one in rules if one["id"] == rule), 0)

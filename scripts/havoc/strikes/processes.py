@@ -56,7 +56,8 @@ async def deploy(ground: Ground, fault: Fault) -> Blow:
     actors = [ground.crew.actors[target] for target in fault.targets]
     struck = time.time()
     took = await asyncio.gather(*(_stop(actor) for actor in actors))
-    return Blow(struck, struck + max(took), f"{len(actors)} workers ended, the last after {max(took):.1f} s")
+    longest, last = max(zip(took, fault.targets, strict=True))
+    return Blow(struck, struck + longest, f"all ended, {last} last, after {longest:.1f} s")
 
 
 async def _stop(actor: Actor) -> float:

@@ -5,17 +5,22 @@ from __future__ import annotations
 import asyncio
 import shutil
 import time
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import httpx
 
+from havoc.actor import Actor
 from havoc.faults import Blow, Fault, NoEffectError
 from havoc.ground import Ground
+from havoc.poll import until
 
 _CUT = """
 select count(*) filter (where pg_terminate_backend(pid)) from pg_stat_activity
 where backend_type = 'client backend' and pid <> pg_backend_pid()
 """
+# Seconds to wait for something to strike.
+PATIENCE = 10.0
 # Valkey's append-only file, in its data folder.
 _REDIS_DATA = "appendonlydir"
 
@@ -25,23 +30,18 @@ async def restart(ground: Ground, fault: Fault) -> Blow:
     actor = ground.crew.actors[fault.target]
     struck = time.time()
     pid = await actor.kill()
-    await asyncio.sleep(fault.seconds)
-    new = await actor.start()
-    return Blow(struck, time.time(), f"process {pid} killed, {new} serves after {time.time() - struck:.1f} s")
+    return await _start(actor, fault, struck, f"process {pid} killed")
 
 
 async def empty(ground: Ground, fault: Fault) -> Blow:
     """Kill Redis and start it again without its data, after a while."""
     actor = ground.crew.actors[fault.target]
     async with ground.redis() as redis:
-        before = await redis.dbsize()
+        keys = await redis.dbsize()
     struck = time.time()
     pid = await actor.kill()
     await asyncio.to_thread(shutil.rmtree, ground.crew.data / fault.target / _REDIS_DATA)
-    await asyncio.sleep(fault.seconds)
-    new = await actor.start()
-    seen = f"process {pid} killed, its {before} keys gone, {new} serves after {time.time() - struck:.1f} s"
-    return Blow(struck, time.time(), seen)
+    return await _start(actor, fault, struck, f"process {pid} killed, its {keys} keys gone")
 
 
 async def flush(ground: Ground, fault: Fault) -> Blow:  # noqa: ARG001 -- the shape of a strike
@@ -50,14 +50,16 @@ async def flush(ground: Ground, fault: Fault) -> Blow:  # noqa: ARG001 -- the sh
     Raises:
         NoEffectError: There was nothing to forget.
     """
-    async with ground.redis() as redis, redis.pipeline(transaction=True) as pipe:
-        pipe.dbsize()
-        pipe.flushall()
-        pipe.dbsize()
-        before, _, after = await pipe.execute()
-    if not before > after:
-        raise NoEffectError(f"{before} keys before it, {after} after it")
-    return _at_once(f"{before} keys before it, {after} after it")
+
+    async def forget() -> int:
+        async with ground.redis() as redis, redis.pipeline(transaction=True) as pipe:
+            pipe.dbsize()
+            pipe.flushall()
+            pipe.dbsize()
+            before, _, after = await pipe.execute()
+        return int(before) - int(after)
+
+    return await _strike(forget, "keys gone")
 
 
 async def cut_redis(ground: Ground, fault: Fault) -> Blow:  # noqa: ARG001 -- the shape of a strike
@@ -66,8 +68,12 @@ async def cut_redis(ground: Ground, fault: Fault) -> Blow:  # noqa: ARG001 -- th
     Raises:
         NoEffectError: There were none.
     """
-    async with ground.redis() as redis:
-        return _cut(await redis.client_kill_filter(_type="normal", skipme=True))
+
+    async def cut() -> int:
+        async with ground.redis() as redis:
+            return int(await redis.client_kill_filter(_type="normal", skipme=True))
+
+    return await _strike(cut, "connections cut")
 
 
 async def cut_postgres(ground: Ground, fault: Fault) -> Blow:  # noqa: ARG001 -- the shape of a strike
@@ -76,8 +82,12 @@ async def cut_postgres(ground: Ground, fault: Fault) -> Blow:  # noqa: ARG001 --
     Raises:
         NoEffectError: There were none.
     """
-    async with ground.postgres() as connection:
-        return _cut(await connection.fetchval(_CUT))
+
+    async def cut() -> int:
+        async with ground.postgres() as connection:
+            return int(await connection.fetchval(_CUT))
+
+    return await _strike(cut, "connections cut")
 
 
 async def restart_standin(ground: Ground, fault: Fault) -> Blow:
@@ -89,16 +99,25 @@ async def restart_standin(ground: Ground, fault: Fault) -> Blow:
     return blow
 
 
+async def _start(actor: Actor, fault: Fault, struck: float, seen: str) -> Blow:
+    """Start a server that was killed, after a while; at once where the run is being given up."""
+    try:
+        await asyncio.sleep(fault.seconds)
+    finally:
+        new = await actor.start()
+    over = time.time()
+    return Blow(struck, over, f"{seen}, {new} serves after {over - struck:.1f} s")
+
+
 async def _tell(standin: httpx.AsyncClient, rule: Any) -> None:
     (await standin.post("faults", json=rule)).raise_for_status()
 
 
-def _cut(connections: int) -> Blow:
-    if not connections:
-        raise NoEffectError("no connections were there to be cut")
-    return _at_once(f"{connections} connections cut")
-
-
-def _at_once(seen: str) -> Blow:
+async def _strike(act: Callable[[], Awaitable[int]], what: str) -> Blow:
+    """Do something that takes a moment, again while it meets nothing: a server may just have been started."""
+    try:
+        met = await until(act, most=PATIENCE)
+    except TimeoutError:
+        raise NoEffectError(f"0 {what} within {PATIENCE:g} s") from None
     now = time.time()
-    return Blow(now, now, seen)
+    return Blow(now, now, f"{met} {what}")
