@@ -1,7 +1,7 @@
 """Waiting for what providers limit: turns for calls, places for asynchronous jobs.
 
-A job that has long to wait is parked, and its worker claims no further ones of its queue: they would wait behind
-it, and so would those of others who share the queue, which is served in turns.
+A job that has long to wait is parked, and its worker claims no further ones of its queue meanwhile: they
+would wait behind it, in front of those of others who share the queue.
 """
 
 from __future__ import annotations

@@ -24,6 +24,12 @@ DELAY, LENGTH = "started_at - accepted_at", "jobs.finished_at - started_at"
 
 
 @pytest.fixture
+def overrides() -> dict[str, str]:
+    """Has every call made, although texts and videos are the same."""
+    return {"MEDIAQ_REUSE__ENABLED": "false"}
+
+
+@pytest.fixture
 def standin(standin: StandIn) -> Iterator[StandIn]:
     """The session's stand-in, whose limits are AWS's again in the end."""
     yield standin
