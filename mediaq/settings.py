@@ -211,7 +211,9 @@ class Worker:
     )
     default_concurrency: int = whole(10, "Jobs at once of a queue of which nothing else is said.")
     parked: int = whole(
-        100, "Jobs of a queue that may wait for something outside at once, besides those that run.", least=0
+        100,
+        "Jobs of a queue that are taken beyond those that run, while others wait for something outside.",
+        least=0,
     )
     grace: float = number(10.0, "Seconds running jobs have to end in when the worker is asked to stop.")
     beat: float = number(4.0, "Seconds between two signs of life that a worker gives in Redis.", least=0.1)

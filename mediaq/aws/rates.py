@@ -24,9 +24,10 @@ Parked = Callable[[], AbstractAsyncContextManager[None]]
 
 # Seconds' worth of calls that may be made at once after a pause, one at least.
 BURST = 0.1
-# Seconds that are slept through; who has to wait longer gives way and asks again LEAD seconds before.
-NEAR = 1.0
-LEAD = 0.5
+# Seconds that are slept through; who has to wait longer gives way and asks again LEAD seconds before. That is
+# also how long the line still is when its worker takes further jobs: long enough for them to come.
+NEAR = 2.0
+LEAD = 1.5
 # Seconds by which a call may miss its time before it has to draw another ticket.
 LATE = 0.5
 # What a throttled answer leaves of the rate, and the least that many of them do; at most one a second counts.
@@ -65,7 +66,7 @@ class Rates:
         Args:
             operation: Service and operation, `rekognition.DetectLabels` say; with what AWS counts apart
                 behind a colon, as `bedrock.InvokeModel:amazon.titan-embed-text-v2:0`.
-            parked: Entered for the time of a wait of more than a second.
+            parked: Entered for the time of a wait of more than two seconds, until shortly before its end.
         """
         clock = asyncio.get_running_loop().time
         ticket, delay = await self._ask(operation, "")

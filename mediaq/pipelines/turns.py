@@ -1,8 +1,14 @@
-"""Waiting for what providers limit: turns for calls, places for asynchronous jobs; long waits are parked."""
+"""Waiting for what providers limit: turns for calls, places for asynchronous jobs.
+
+A job that has long to wait is parked, and its worker claims no further ones of its queue meanwhile: they
+would wait behind it, in front of those of others who share the queue.
+"""
 
 from __future__ import annotations
 
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from typing import Any
 
 from mediaq.aws.calls import call
@@ -17,7 +23,7 @@ async def take_turn(work: Work, limit: str) -> None:
         work: The operation.
         limit: What the call counts for (`mediaq.aws.limits.limit_of`).
     """
-    await work.tools.limits.rates.turn(limit, work.clock.parked)
+    await work.tools.limits.rates.turn(limit, partial(_in_line, work))
 
 
 async def ask(work: Work, service: str, method: str, **params: Any) -> dict[str, Any]:
@@ -44,4 +50,11 @@ def holding_place(work: Work, kind: str, name: str) -> AbstractAsyncContextManag
         kind: A kind of places (`mediaq.aws.limits`).
         name: The asynchronous job's name, the same for every attempt.
     """
-    return work.tools.limits.places.place(kind, name, work.clock.parked)
+    return work.tools.limits.places.place(kind, name, partial(_in_line, work))
+
+
+@asynccontextmanager
+async def _in_line(work: Work) -> AsyncIterator[None]:
+    async with work.clock.parked():
+        with work.tools.holds.holding(work.job.type):
+            yield

@@ -13,7 +13,7 @@ class Lane:
     Args:
         queue: The queue's name.
         slots: Jobs at once.
-        parking: Jobs that may be parked at once.
+        parking: Jobs beyond those slots that the lane has while some are parked, at most.
         freed: Called whenever a slot becomes free for another job.
     """
 
@@ -39,7 +39,9 @@ class Lane:
     @property
     def free(self) -> int:
         """How many jobs the lane can start: none while jobs wait for slots to come back from parking."""
-        return max(self.slots - self.taken - self.asked, 0)
+        # Whoever waits never keeps a slot that another needs to come back; too many are not let in at all.
+        room = min(self.slots, self.slots + self.parking - self.parked)
+        return max(room - self.taken - self.asked, 0)
 
     def take(self) -> None:
         """Takes a slot."""
@@ -68,17 +70,10 @@ class Lane:
                 self.taken += 1
                 waiting.set_result(None)
 
-    def park(self) -> bool:
-        """Gives a job's slot back while it waits for something outside.
-
-        Returns:
-            Whether there was room; if not, the job keeps its slot.
-        """
-        if self.parked >= self.parking:
-            return False
+    def park(self) -> None:
+        """Gives a job's slot back while it waits for something outside."""
         self.parked += 1
         self.give()
-        return True
 
     async def unpark(self, *, at_once: bool) -> None:
         """Takes a slot again, first come, first served.

@@ -16,7 +16,7 @@ class Options:
             defined below it. Nothing else is imported.
         concurrency: Jobs at once, by queue.
         default_concurrency: Jobs at once of a queue that is not named.
-        parked: Jobs of a queue that may be parked at once, besides those that hold a slot.
+        parked: Jobs of a queue that are taken beyond its slots while others are parked, at most.
         grace: Seconds running jobs have to end after a stop was asked for, before they are handed back.
         lease: Seconds without a sign of life after which another worker takes this one's jobs over.
         beat: Seconds between two signs of life; the lease should be three of them at least.

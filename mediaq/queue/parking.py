@@ -13,18 +13,19 @@ from mediaq.queue.run import Run, current_run
 async def waiting() -> AsyncIterator[bool]:
     """Gives the job's slot back while the block runs, and takes one again at its end.
 
-    The job stays active and its lease is renewed; the time does not count against its timeout. Where the lane
-    has as many parked jobs as it may, and in a stock worker, which has no slots, the block runs all the same.
-    Of several blocks at once in one job, the first gives the slot back and the last takes one again. On an
-    event loop of a job's own, as in a plain function that calls `asyncio.run`, the thread keeps the slot.
+    The job stays active and its lease is renewed; the time does not count against its timeout. In a stock
+    worker, which has no slots, the block runs all the same. Of several blocks at once in one job, the first
+    gives the slot back and the last takes one again. On an event loop of a job's own, as in a plain function
+    that calls `asyncio.run`, the thread keeps the slot.
 
     Yields:
         Whether the job is parked: its slot is free, and its clock stands still.
     """
     run = _run_here()
-    if run is None or not run.park():
+    if run is None:
         yield False
         return
+    run.park()
     try:
         yield True
     finally:

@@ -179,21 +179,17 @@ class Run:
         else:
             self.interrupt(Reason.TIMED_OUT)
 
-    def park(self) -> bool:
-        """Gives the slot back and stops the clock; of several waits at once, the first does.
-
-        Returns:
-            Whether this wait is parked, and `unpark` is to be called.
-        """
-        if self._parked == 0 and not self.lane.park():
-            return False
+    def park(self) -> None:
+        """Gives the slot back and stops the clock; of several waits at once, the first does."""
         self._parked += 1
-        if self._parked == 1 and self._deadline is not None:
+        if self._parked > 1:
+            return
+        self.lane.park()
+        if self._deadline is not None:
             # It may be due already; none left would mean no limit.
             self._left = max(self._deadline.when() - asyncio.get_running_loop().time(), 0.001)
             self._deadline.cancel()
             self._deadline = None
-        return True
 
     async def unpark(self) -> None:
         """Takes a slot again and lets the clock go on; of several waits at once, the last does."""

@@ -24,6 +24,12 @@ DELAY, LENGTH = "started_at - accepted_at", "jobs.finished_at - started_at"
 
 
 @pytest.fixture
+def overrides() -> dict[str, str]:
+    """Has every call made, although texts and videos are the same."""
+    return {"MEDIAQ_REUSE__ENABLED": "false"}
+
+
+@pytest.fixture
 def standin(standin: StandIn) -> Iterator[StandIn]:
     """The session's stand-in, whose limits are AWS's again in the end."""
     yield standin
@@ -95,6 +101,24 @@ async def test_who_has_one_job_does_not_wait_for_anothers_thousands(
     assert waited < 2 * max(length for [length] in await seconds(resources, LENGTH, "m"))
 
 
+async def test_who_has_one_job_waits_at_aws_for_few_of_anothers(
+    api: Api, resources: Resources, standin: StandIn, environment: dict[str, str]
+) -> None:
+    """Workers take no more of what would only wait in front of it: here twice their ten slots at most."""
+    limit(standin, rates={"DetectSentiment": 5})
+    await put_on_record(resources, 300)
+    async with two_workers(environment, MEDIAQ_LIMITS__RATES="comprehend.DetectSentiment=5"):
+        await until_called(resources, "m", 10)
+        await api.accept(TEXTS, text(0, mediaItemId="another"), OTHER)
+        await until_called(resources, "another")
+    between = await resources.store.pool.fetchval(
+        "select count(*) from operation_runs, jobs, operation_runs own"
+        " where own.job_id = jobs.id and media_item_id = 'another'"
+        "   and operation_runs.started_at between accepted_at and own.started_at"
+    )
+    assert between <= 20
+
+
 async def put_on_record(resources: Resources, number: int) -> None:
     """Puts one user's jobs on record, for a service to push."""
     pool = resources.store.pool
@@ -110,10 +134,10 @@ async def put_on_record(resources: Resources, number: int) -> None:
     )
 
 
-async def until_called(resources: Resources, media_item: str) -> None:
-    """Waits until the first call for a media item was answered."""
+async def until_called(resources: Resources, media_item: str, number: int = 1) -> None:
+    """Waits until so many calls for a media item were answered."""
     async with asyncio.timeout(30):
-        while not await seconds(resources, LENGTH, media_item):  # noqa: ASYNC110 - no event
+        while len(await seconds(resources, LENGTH, media_item)) < number:  # noqa: ASYNC110 - no event
             await asyncio.sleep(0.05)
 
 

@@ -122,7 +122,7 @@ async def test_one_that_waits_can_be_cancelled_at_any_moment(make: Make) -> None
 
 
 async def test_a_long_wait_is_parked_and_ends_before_the_turn_comes(make: Make, sync: Redis) -> None:
-    rates = make(2)
+    rates = make(1)
     parked: list[str] = []
     back: list[float] = []
 
@@ -149,7 +149,7 @@ async def test_a_long_wait_is_parked_and_ends_before_the_turn_comes(make: Make, 
     assert own["first"] == ["first goes"]
     assert own["second"] == ["second goes"]
     assert own["fourth"] == ["fourth gives way", "fourth is back", "fourth goes"]
-    assert time.monotonic() - back[-1] == pytest.approx(0.5, abs=0.1)
+    assert time.monotonic() - back[-1] == pytest.approx(1.5, abs=0.2)
 
 
 async def test_one_that_is_late_draws_another_ticket(make: Make, sync: Redis) -> None:
@@ -159,17 +159,17 @@ async def test_one_that_is_late_draws_another_ticket(make: Make, sync: Redis) ->
     @asynccontextmanager
     async def slow() -> AsyncIterator[None]:
         yield
-        await asyncio.sleep(1.5)
+        await asyncio.sleep(2.5)
 
     await rates.turn(OPERATION)
-    tasks = [asyncio.create_task(rates.turn(OPERATION)) for _ in range(11)]
-    await drawn(sync, 12)
+    tasks = [asyncio.create_task(rates.turn(OPERATION)) for _ in range(21)]
+    await drawn(sync, 22)
     late = asyncio.create_task(rates.turn(OPERATION, slow))
-    await drawn(sync, 13)
+    await drawn(sync, 23)
     tasks += [asyncio.create_task(rates.turn(OPERATION)) for _ in range(13)]
     await asyncio.gather(*tasks)
     await late
-    assert float(sync.hget(KEY, "issued") or 0) == 27
+    assert float(sync.hget(KEY, "issued") or 0) == 37
 
 
 async def ask(redis: AsyncRedis, rate: float, ticket: str = "") -> tuple[int, float]:

@@ -24,6 +24,12 @@ RATE = "mediaq:rate:us-east-1:comprehend.DetectSentiment"
 
 
 @pytest.fixture
+def overrides() -> dict[str, str]:
+    """Has every call made, although the texts are the same."""
+    return {"MEDIAQ_REUSE__ENABLED": "false"}
+
+
+@pytest.fixture
 def scarce(overrides: dict[str, str]) -> None:
     """One call in two seconds; to be named before what uses the settings."""
     overrides["MEDIAQ_LIMITS__RATES"] = "comprehend.DetectSentiment=0.5"

@@ -1,5 +1,7 @@
 """A lane a queue: as many jobs at once as it has slots, no more and no fewer."""
 
+import threading
+
 import chores
 import pytest
 from redis import Redis
@@ -138,6 +140,33 @@ def test_burst_runs_what_a_rate_limit_lets_in_meanwhile(sync: Redis, stock: Queu
     burst(sync)
     assert {status_of(job) for job in jobs} == {"finished"}
     assert sorted(chores.noted) == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("lets_go", [True, False])
+def test_burst_takes_what_was_held_if_it_is_held_no_more_when_the_others_have_ended(
+    sync: Redis, stock: Queue, lets_go: bool
+) -> None:
+    """What is held then is left where it is: nothing here tells when that changes."""
+    worker, held, asked = make_worker(sync, given=slots(2)), threading.Event(), threading.Event()
+
+    def may_claim(queue: str) -> bool:
+        if held.is_set():
+            asked.set()
+        return not held.is_set()
+
+    worker.may_claim = may_claim
+    first = stock.enqueue("chores.hold")
+    with at_work(worker, burst=True):
+        until(lambda: chores.room.inside == 1)
+        held.set()
+        enqueue_many(stock, "chores.anote", 2)
+        assert asked.wait(5)
+        if lets_go:
+            held.clear()
+        chores.release()
+        assert ended(first) == "finished"
+        until(lambda: not sync.sismember("rq:workers", worker.key))
+    assert stock.count == (0 if lets_go else 2)
 
 
 def test_burst_without_jobs_ran_nothing(sync: Redis) -> None:

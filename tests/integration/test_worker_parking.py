@@ -35,14 +35,25 @@ def test_a_parked_job_is_active(sync: Redis, stock: Queue) -> None:
         assert worker.current_execution_count == 5
 
 
-def test_no_more_jobs_are_parked_than_may_be(sync: Redis, stock: Queue) -> None:
+def test_no_more_jobs_are_taken_beyond_the_slots_than_may_be(sync: Redis, stock: Queue) -> None:
     enqueue_many(stock, "chores.park", 9)
     with at_work(make_worker(sync, given=slots(2, parked=3))):
-        # Three are parked; two more wait with the slots in their hands.
         until(lambda: chores.room.inside == 5)
         assert stock.count == 4
         chores.release()
         until(lambda: len(chores.noted) == 9)
+
+
+def test_who_waits_keeps_no_slot_from_one_that_comes_back(sync: Redis, stock: Queue) -> None:
+    """Not even where no further job may be taken: those that wait may wait for the very one."""
+    short = stock.enqueue("chores.park_for", 0.3)
+    with at_work(make_worker(sync, given=slots(1, parked=1))):
+        until(lambda: status_of(short) == "started")
+        stock.enqueue("chores.park")
+        until(lambda: chores.room.inside == 1)
+        assert ended(short, seconds=3) == "finished"
+        assert chores.room.inside == 1
+        chores.release()
 
 
 def test_a_job_that_comes_back_waits_for_a_slot(sync: Redis, stock: Queue) -> None:
