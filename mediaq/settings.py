@@ -151,7 +151,10 @@ class Video:
     thumbnails: int = whole(5, "Thumbnails taken of a video, at even times.")
     thumbnail_side: int = whole(640, "Longer side of a thumbnail in pixels at most.")
     thumbnail_prefix: str = text("thumbnails/", "Where in the bucket thumbnails go.")
-    transcript_prefix: str = text("transcripts/", "Where in the bucket Transcribe writes.")
+    transcript_prefix: str = text("transcripts/", "Where in the bucket transcripts and subtitles go.")
+    longest_sound: float = number(
+        14400.0, "Seconds of sound that Transcribe takes at most: 4 hours, more where your account may."
+    )
 
 
 @frozen

@@ -82,6 +82,20 @@ def sound(seconds: float = 1.0) -> bytes:
     return out.getvalue()
 
 
+def surround_sound() -> bytes:
+    """A second of six channels."""
+    out = io.BytesIO()
+    with av.open(out, "w", format="ipod") as container:
+        audio = container.add_stream("aac", rate=SAMPLES_PER_SECOND, layout="5.1")
+        frame = av.AudioFrame("fltp", "5.1", SAMPLES_PER_SECOND)
+        frame.sample_rate, frame.time_base, frame.pts = SAMPLES_PER_SECOND, Fraction(1, SAMPLES_PER_SECOND), 0
+        for plane in frame.planes:
+            plane.update(bytes(plane.buffer_size))
+        container.mux(audio.encode(frame))
+        container.mux(audio.encode(None))
+    return out.getvalue()
+
+
 def covered_sound() -> bytes:
     """An MP3 with a cover picture."""
     out = io.BytesIO()
@@ -101,11 +115,16 @@ def _frame(picture: Image.Image) -> av.VideoFrame:
 
 
 def _add_silence(container: OutputContainer, stream: Any, seconds: float | Fraction) -> None:
-    frame = av.AudioFrame("s16", "mono", round(seconds * SAMPLES_PER_SECOND))
-    frame.sample_rate, frame.time_base, frame.pts = SAMPLES_PER_SECOND, Fraction(1, SAMPLES_PER_SECOND), 0
-    frame.planes[0].update(bytes(frame.planes[0].buffer_size))
-    container.mux(stream.encode(frame))
+    container.mux(stream.encode(_silence(seconds)))
     container.mux(stream.encode(None))
+
+
+def _silence(seconds: float | Fraction, start: int = 0) -> av.AudioFrame:
+    frame = av.AudioFrame("s16", "mono", round(seconds * SAMPLES_PER_SECOND))
+    frame.sample_rate, frame.time_base = SAMPLES_PER_SECOND, Fraction(1, SAMPLES_PER_SECOND)
+    frame.pts = start * SAMPLES_PER_SECOND
+    frame.planes[0].update(bytes(frame.planes[0].buffer_size))
+    return frame
 
 
 def picture(kind: str, size: tuple[int, int] = (100, 60)) -> bytes:
@@ -129,6 +148,28 @@ def index_first(mp4: bytes) -> bytes:
                     packet.stream = copies[packet.stream]
                     target.mux(packet)
         return path.read_bytes()
+
+
+def write_long_film(path: Path, size: int) -> None:
+    """Writes a film of at least `size` bytes, with sound, whose second of noise comes again and again."""
+    second = film(25, size=(1280, 720), draw=noise, prepare=_without_b_frames)
+    with av.open(io.BytesIO(second), "r") as source, av.open(str(path), "w", format="mp4") as target:
+        pictures = source.streams.video[0]
+        packets = [(bytes(packet), packet.is_keyframe) for packet in source.demux(pictures) if packet.size]
+        stream = target.add_stream_from_template(pictures)
+        audio: Any = target.add_stream("aac", rate=SAMPLES_PER_SECOND)
+        for start in range(1 + size // len(second)):
+            for number, (data, is_key) in enumerate(packets):
+                packet = av.Packet(data)
+                packet.stream, packet.time_base, packet.is_keyframe = stream, Fraction(1, 25), is_key
+                packet.pts = packet.dts = 25 * start + number
+                target.mux(packet)
+            target.mux(audio.encode(_silence(1, start)))
+        target.mux(audio.encode(None))
+
+
+def _without_b_frames(stream: VideoStream) -> None:
+    stream.codec_context.max_b_frames = 0
 
 
 def padded(mp4: bytes, size: int) -> bytes:

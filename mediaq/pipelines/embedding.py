@@ -126,7 +126,9 @@ async def _pictures(work: Work) -> list[Piece]:
             count = request.get("videoFrames") or 1
             film = await find_film(work)
             frames = await patiently(work, lambda: take_thumbnails(work, film, count, FRAME_SIDE))
-            return [Piece(frame.jpeg, {"atMs": frame.at_ms} if count > 1 else {}) for frame in frames]
+            return [
+                Piece(frame.still.content, {"atMs": frame.at_ms} if count > 1 else {}) for frame in frames
+            ]
         case _:
             return []
 

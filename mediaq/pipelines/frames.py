@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import av
 import av.error
-import av.filter
 from attrs import frozen
 from av.stream import Disposition
 
 from mediaq.errors import UnreadableMedia
 from mediaq.pipelines.ranged import RangedFile
+from mediaq.pipelines.stills import KINDS, Kind, Still, rotation, still
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
-__all__ = ["Probe", "RangedFile", "Thumbnail", "probe", "thumbnails"]
+__all__ = ["Probe", "RangedFile", "Thumbnail", "poster", "probe", "thumbnails"]
 
 BinaryFile = io.RawIOBase | io.BufferedIOBase
 
@@ -43,14 +43,11 @@ Left out on purpose: playlists (hls, concat, dash), which make libav open whatev
 name, and pictures (png_pipe, jpeg_pipe, gif), which libav takes for films of one frame.
 """
 
+HEAD = 64
+"""Bytes in which a Matroska file says what kind it is (RFC 8794, EBML header)."""
+
 LEAD = 10 * 1_000_000
 """How much earlier a second try begins, in microseconds: MPEG-TS has no index of where decoding can begin."""
-
-JPEG_QUANTISER = 4
-"""libav's scale for the mjpeg encoder: 2 is best, 31 worst; 4 is like a quality of about 85 elsewhere."""
-
-TURNS = {0: (), 90: ("clock",), 180: ("clock", "clock"), 270: ("cclock",)}
-"""Steps of libav's `transpose` filter for each rotation, in degrees clockwise."""
 
 
 @frozen
@@ -65,7 +62,9 @@ class Probe:
         video_codec: libav's name, such as `h264`; None without pictures. A cover picture is not a film.
         audio_codec: libav's name, such as `aac`; None without sound.
         rotation: Degrees clockwise by which a picture is to be turned for display: 0, 90, 180 or 270.
-        container: libav's name, such as `matroska,webm`.
+        frame_rate: Frames a second, on average; None without pictures, or where the file does not say.
+        channels: Channels of the sound; 0 without sound.
+        container: The kind of file, such as `mp4`, `mov`, `webm` or `matroska`; else libav's name.
     """
 
     duration_ms: int
@@ -75,6 +74,8 @@ class Probe:
     video_codec: str | None
     audio_codec: str | None
     rotation: int
+    frame_rate: float | None
+    channels: int
     container: str
 
     @property
@@ -94,15 +95,11 @@ class Thumbnail:
 
     Args:
         at_ms: When the film shows it, in milliseconds from its start.
-        width: Pixels, upright.
-        height: Likewise.
-        jpeg: The picture as a JPEG file.
+        still: The picture.
     """
 
     at_ms: int
-    width: int
-    height: int
-    jpeg: bytes
+    still: Still
 
 
 def probe(file: BinaryFile) -> Probe:
@@ -112,12 +109,14 @@ def probe(file: BinaryFile) -> Probe:
         file: The film or sound, such as a `RangedFile`; stays open.
 
     Returns:
-        Its playing time, size, codecs and rotation.
+        Its playing time, size, codecs, rotation and rates.
 
     Raises:
         UnreadableMedia: It is empty, cut short, corrupt or neither film nor sound.
         Exception: Whatever reading from `file` raised.
     """
+    file.seek(0)
+    head = file.read(HEAD) or b""
     with _opened(file) as container:
         video = _film(container)
         sound = next(iter(container.streams.audio), None)
@@ -132,12 +131,16 @@ def probe(file: BinaryFile) -> Probe:
             height=first.height if first else None,
             video_codec=_codec(video) if video else None,
             audio_codec=_codec(sound) if sound else None,
-            rotation=_rotation(first) if first else 0,
-            container=container.format.name,
+            rotation=rotation(first) if first else 0,
+            frame_rate=_frame_rate(video) if video else None,
+            channels=sound.channels if sound and sound.codec_context else 0,
+            container=_kind(container, head),
         )
 
 
-def thumbnails(file: BinaryFile, *, count: int, max_side: int) -> Iterator[Thumbnail]:
+def thumbnails(
+    file: BinaryFile, *, count: int, max_side: int, kind: Kind = KINDS["jpeg"]
+) -> Iterator[Thumbnail]:
     """Takes pictures from a film: those shown at the middle of each of `count` equal slices of its time.
 
     They come one by one, so that only one is held, and fewer of them when the film has fewer frames or is cut
@@ -147,6 +150,7 @@ def thumbnails(file: BinaryFile, *, count: int, max_side: int) -> Iterator[Thumb
         file: The film, such as a `RangedFile`; stays open.
         count: How many pictures.
         max_side: Pixels of the longer side at most; a smaller film is not enlarged.
+        kind: The kind of file that each is made.
 
     Yields:
         The pictures, upright and in order of time.
@@ -156,13 +160,34 @@ def thumbnails(file: BinaryFile, *, count: int, max_side: int) -> Iterator[Thumb
         Exception: Whatever reading from `file` raised.
     """
     with _opened(file) as container:
-        video = _film(container)
-        if video is None:
-            raise UnreadableMedia("the file holds sound but no moving pictures")
+        video = _shown(container)
         duration = _duration(container)
         times = (duration * (2 * number + 1) // (2 * count) for number in range(count))
         for frame in _frames_at(container, video, times):
-            yield _thumbnail(container, video, frame, max_side)
+            yield _thumbnail(container, video, frame, max_side, kind)
+
+
+def poster(
+    file: BinaryFile, *, at_ms: int | None = None, max_side: int, kind: Kind = KINDS["jpeg"]
+) -> Thumbnail:
+    """Takes the picture that stands for a film.
+
+    Args:
+        file: The film, such as a `RangedFile`; stays open.
+        at_ms: When the film shows it, in milliseconds from its start, the last one where it ends before;
+            None: after a tenth of the film, when most have faded in.
+        max_side: Pixels of the longer side at most; a smaller film is not enlarged.
+        kind: The kind of file that it is made.
+
+    Raises:
+        UnreadableMedia: It is no film, or no frame of it can be decoded.
+        Exception: Whatever reading from `file` raised.
+    """
+    with _opened(file) as container:
+        video = _shown(container)
+        duration = _duration(container)
+        time = duration // 10 if at_ms is None else min(at_ms * 1000, duration)
+        return _thumbnail(container, video, next(_frames_at(container, video, [time])), max_side, kind)
 
 
 class _Source:
@@ -230,6 +255,28 @@ def _film(container: InputContainer) -> VideoStream | None:
     # The headers may name one size and the pictures another.
     video.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
     return video
+
+
+def _shown(container: InputContainer) -> VideoStream:
+    video = _film(container)
+    if video is None:
+        raise UnreadableMedia("the file holds sound but no moving pictures")
+    return video
+
+
+def _frame_rate(video: VideoStream) -> float | None:
+    return round(float(video.average_rate), 3) if video.average_rate else None
+
+
+def _kind(container: InputContainer, head: bytes) -> str:
+    """What libav gives one name is told apart by what the file itself says."""
+    names = container.format.name.split(",")
+    if "mov" in names:
+        brand = container.metadata.get("major_brand", "qt").strip().lower()
+        return {"qt": "mov", "m4a": "m4a"}.get(brand, "3gp" if brand.startswith("3g") else "mp4")
+    if "webm" in names:
+        return "webm" if b"webm" in head else "matroska"
+    return names[0]
 
 
 def _codec(stream: Stream) -> str:
@@ -321,42 +368,8 @@ def _time(container: InputContainer, frame: VideoFrame) -> int:
     return round(frame.time * av.time_base) - _start(container)
 
 
-def _rotation(frame: VideoFrame) -> int:
-    # libav counts counterclockwise.
-    return round(-frame.rotation / 90) * 90 % 360
-
-
-def _thumbnail(container: InputContainer, video: VideoStream, frame: VideoFrame, max_side: int) -> Thumbnail:
-    # Old cameras store pixels that are not square.
-    width = round(frame.width * (video.sample_aspect_ratio or 1))
-    scale = min(1, max_side / max(width, frame.height))
-    picture = frame.reformat(
-        width=max(1, round(width * scale)),
-        height=max(1, round(frame.height * scale)),
-        format="yuvj420p",
-        dst_colorspace="ITU601",  # JFIF knows no other
-        interpolation="AREA",
-    )
-    upright = _turned(picture, _rotation(frame))
+def _thumbnail(
+    container: InputContainer, video: VideoStream, frame: VideoFrame, max_side: int, kind: Kind
+) -> Thumbnail:
     at_ms = round(_time(container, frame) / 1000)
-    return Thumbnail(at_ms, upright.width, upright.height, _jpeg(upright))
-
-
-def _turned(picture: VideoFrame, rotation: int) -> VideoFrame:
-    graph = av.filter.Graph()
-    source = graph.add_buffer(
-        width=picture.width, height=picture.height, format=picture.format, time_base=picture.time_base
-    )
-    turns = [graph.add("transpose", turn) for turn in TURNS[rotation]]
-    graph.link_nodes(source, *turns, graph.add("buffersink")).configure()
-    graph.vpush(picture)
-    return graph.vpull()
-
-
-def _jpeg(picture: VideoFrame) -> bytes:
-    encoder = av.CodecContext.create("mjpeg", "w")
-    encoder.width, encoder.height = picture.width, picture.height
-    encoder.pix_fmt = picture.format.name
-    encoder.time_base = Fraction(1)
-    encoder.qmin = encoder.qmax = JPEG_QUANTISER
-    return b"".join(bytes(packet) for packet in (*encoder.encode(picture), *encoder.encode(None)))
+    return Thumbnail(at_ms, still(frame, video.sample_aspect_ratio or Fraction(1), max_side, kind))

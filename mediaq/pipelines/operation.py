@@ -18,7 +18,6 @@ from mediaq.pipelines.converter import Converter
 from mediaq.pipelines.flights import Flights
 from mediaq.pipelines.holds import Holds
 from mediaq.pipelines.inflight import Inflight
-from mediaq.pipelines.parameters import Parameters
 from mediaq.settings import Settings
 from mediaq.store.pool import Store
 
@@ -128,7 +127,7 @@ class Operation:
     result: str
     perform: Perform
     needs: Callable[[Request], tuple[str, ...]] = nothing
-    parameters: type[Parameters] | None = None
+    parameters: type | None = None
 
 
 def by_name(request: Request) -> tuple[str, ...]:
@@ -154,6 +153,7 @@ class Pipeline:
         asked: The operations that a request names.
         outcome: What a job returns, from its operations' results by result key.
         metadata: What a job adds to its media item, from what it returns.
+        noted: What its operations put on record beside their results, by name: added to the media item too.
     """
 
     queue: str
@@ -164,6 +164,7 @@ class Pipeline:
     asked: Callable[[Request], tuple[str, ...]] = by_name
     outcome: Callable[[Results], dict[str, Any]] = by_result_key
     metadata: Callable[[Results], dict[str, Any]] = by_result_key
+    noted: tuple[str, ...] = ()
 
     def operation(self, name: str) -> Operation:
         """Returns the operation of that name.

@@ -47,23 +47,21 @@ class Parameters(Protocol):
         """Returns the call's parameters; what the caller left out is AWS's own default."""
 
 
-class _Said(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, rename="camel"):
+class Said(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, rename="camel"):
     """How all of them are read: an unknown name is an error."""
 
 
-class Labels(_Said, frozen=True):
-    """Parameters of detectLabels.
+class LabelFilters(Said, frozen=True):
+    """What callers may say of labels, of images and of videos.
 
     Args:
-        max_labels: AWS, DetectLabels: at most 1,000, which is also what it returns unasked.
-        min_confidence: AWS's default is 55.
+        min_confidence: AWS's default is 55 for images, 50 for videos.
         include_labels: Only these labels, and those of `include_categories`.
         exclude_labels: Not these labels.
         include_categories: Only labels of these categories, and `include_labels`.
         exclude_categories: Not labels of these categories.
     """
 
-    max_labels: Annotated[int, Meta(ge=1, le=1000)] | None = None
     min_confidence: Confidence | None = None
     include_labels: LabelNames | None = None
     exclude_labels: LabelNames | None = None
@@ -71,21 +69,33 @@ class Labels(_Said, frozen=True):
     exclude_categories: LabelNames | None = None
 
     def as_aws(self) -> dict[str, Any]:
-        """Returns the parameters of DetectLabels."""
-        filters = _given(
+        """Returns what DetectLabels and StartLabelDetection both take."""
+        filters = given(
             LabelInclusionFilters=self.include_labels,
             LabelExclusionFilters=self.exclude_labels,
             LabelCategoryInclusionFilters=self.include_categories,
             LabelCategoryExclusionFilters=self.exclude_categories,
         )
-        return _given(
-            MaxLabels=self.max_labels,
-            MinConfidence=self.min_confidence,
-            Settings={"GeneralLabels": filters} if filters else None,
+        return given(
+            MinConfidence=self.min_confidence, Settings={"GeneralLabels": filters} if filters else None
         )
 
 
-class Region(_Said, frozen=True):
+class Labels(LabelFilters, frozen=True):
+    """Parameters of an image's detectLabels.
+
+    Args:
+        max_labels: AWS, DetectLabels: at most 1,000, which is also what it returns unasked.
+    """
+
+    max_labels: Annotated[int, Meta(ge=1, le=1000)] | None = None
+
+    def as_aws(self) -> dict[str, Any]:
+        """Returns the parameters of DetectLabels."""
+        return {**given(MaxLabels=self.max_labels), **super().as_aws()}
+
+
+class Region(Said, frozen=True):
     """A rectangle of the image as a browser shows it.
 
     Args:
@@ -113,7 +123,7 @@ class Region(_Said, frozen=True):
         return {"BoundingBox": box}
 
 
-class Text(_Said, frozen=True):
+class Text(Said, frozen=True):
     """Parameters of detectText.
 
     Args:
@@ -130,19 +140,19 @@ class Text(_Said, frozen=True):
 
     def as_aws(self) -> dict[str, Any]:
         """Returns the parameters of DetectText."""
-        words = _given(
+        words = given(
             MinConfidence=self.min_confidence,
             MinBoundingBoxWidth=self.min_word_width,
             MinBoundingBoxHeight=self.min_word_height,
         )
-        filters = _given(
+        filters = given(
             WordFilter=words or None,
             RegionsOfInterest=[region.as_aws() for region in self.regions] if self.regions else None,
         )
         return {"Filters": filters} if filters else {}
 
 
-class Faces(_Said, frozen=True):
+class Faces(Said, frozen=True):
     """Parameters of detectFaces.
 
     Args:
@@ -154,10 +164,10 @@ class Faces(_Said, frozen=True):
     def as_aws(self) -> dict[str, Any]:
         """Returns the parameters of DetectFaces."""
         chosen = [self.attributes] if isinstance(self.attributes, str) else self.attributes
-        return _given(Attributes=chosen)
+        return given(Attributes=chosen)
 
 
-class Moderation(_Said, frozen=True):
+class Moderation(Said, frozen=True):
     """Parameters of detectModerationLabels.
 
     Args:
@@ -168,7 +178,7 @@ class Moderation(_Said, frozen=True):
 
     def as_aws(self) -> dict[str, Any]:
         """Returns the parameters of DetectModerationLabels."""
-        return _given(MinConfidence=self.min_confidence)
+        return given(MinConfidence=self.min_confidence)
 
 
 def aws_parameters(kind: type[Parameters] | None, asked: bool | Mapping[str, Any]) -> dict[str, Any]:
@@ -183,5 +193,6 @@ def aws_parameters(kind: type[Parameters] | None, asked: bool | Mapping[str, Any
     return msgspec.convert(asked, type=kind).as_aws()
 
 
-def _given(**parameters: Any) -> dict[str, Any]:
+def given(**parameters: Any) -> dict[str, Any]:
+    """Returns those parameters that have a value."""
     return {name: value for name, value in parameters.items() if value is not None}

@@ -224,22 +224,23 @@ async def _result_of(name: str, task: asyncio.Task[Any]) -> Any:
         raise TryAgain(f"needs {name}, which failed for now", error.code) from error
 
 
-async def _obtained(attempt: Attempt) -> dict[str, Any]:
-    """Returns what the job has come to so far: the results on record, whoever put them there."""
+async def _on_record(attempt: Attempt) -> dict[str, Any]:
+    """Returns what the job has come to so far: the results on record by operation, whoever put them there."""
     store = attempt.tools.store
     known = await store.link.outlast(lambda: operations.outcomes(store, attempt.job))
-    return attempt.pipeline.outcome(
-        {
-            operation.result: known[operation.name].result
-            for operation in attempt.pipeline.operations
-            if operation.name in known and known[operation.name].error is None
-        }
-    )
+    return {name: outcome.result for name, outcome in known.items() if outcome.error is None}
+
+
+def _outcome(pipeline: Pipeline, found: Mapping[str, Any]) -> dict[str, Any]:
+    results = {each.result: found[each.name] for each in pipeline.operations if each.name in found}
+    return pipeline.outcome(results)
 
 
 async def _complete(attempt: Attempt) -> dict[str, Any]:
-    outcome = await _obtained(attempt)
-    metadata = attempt.pipeline.metadata(outcome)
+    pipeline, found = attempt.pipeline, await _on_record(attempt)
+    outcome = _outcome(pipeline, found)
+    noted = {name: found[name] for name in pipeline.noted if name in found}
+    metadata = {**pipeline.metadata(outcome), **noted}
     await _end(attempt, attempts.Ending(JobStatus.COMPLETED, outcome, metadata=metadata))
     logger.info("completed")
     return outcome
@@ -258,7 +259,7 @@ async def _fail(attempt: Attempt, errors: Mapping[str, Exception]) -> dict[str, 
     delay = backoff.intervals(attempt.job.attempts)[-1] if left else None
     ending = attempts.Ending(
         status=JobStatus.DELAYED if left else JobStatus.FAILED,
-        result=await _obtained(attempt),
+        result=_outcome(attempt.pipeline, await _on_record(attempt)),
         reason=reason,
         trace="".join(line for error in errors.values() for line in traceback.format_exception(error)),
         delay=delay,

@@ -100,8 +100,10 @@ async def test_a_job_with_all_operations_ends_with_all_results_on_its_media_item
     assert item is not None
     assert item["processing_status"] == "completed"
     expected = PIPELINES[job_type].metadata(job["returnvalue"])
+    noted = {name: item["metadata"][name] for name in PIPELINES[job_type].noted}
     assert item["metadata"] == {
         **expected,
+        **noted,
         "processingCost": pytest.approx(job["cost"], rel=1e-12),
         "processedAt": item["metadata"]["processedAt"],
     }

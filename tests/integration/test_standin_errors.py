@@ -253,6 +253,8 @@ class TestSpeech:
             ({"Media": {"MediaFileUri": "s3://just-a-bucket"}}, "doesn't point to an S3 object"),
             ({"LanguageCode": None}, "exactly one of"),
             ({"IdentifyLanguage": True}, "exactly one of"),
+            ({"LanguageOptions": ["en-US", "de-DE"]}, "only be used with language identification"),
+            ({"LanguageCode": None, "IdentifyLanguage": True, "LanguageOptions": ["en"]}, "enum value set"),
             ({"TranscriptionJobName": "no spaces"}, "'transcriptionJobName' failed to satisfy constraint"),
             ({"LanguageCode": "xx-XX"}, "Member must satisfy enum value set"),
             ({"MediaSampleRateHertz": 7_999}, "greater than or equal to 8000"),

@@ -4,6 +4,7 @@ import asyncio
 import uuid
 from typing import Any
 
+import media
 import pytest
 from botocore.exceptions import ClientError
 from standin_kit import Aws, Server, labelled, serving, transcribed
@@ -145,6 +146,9 @@ class TestSpeech:
             (picture("red"), "Unsupported media format."),
             (film("red"), "Unsupported media format."),
             (recording(0.4), "The input media file length is too small."),
+            (media.film(5, sound=True, kind="mov"), "Unsupported media format."),
+            (media.film(5, sound=True, kind="matroska"), "Unsupported media format."),
+            (media.surround_sound(), "Invalid number of channels: number of channels too large."),
         ],
     )
     async def test_what_has_no_usable_audio_fails(

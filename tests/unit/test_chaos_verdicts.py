@@ -151,7 +151,7 @@ ANOTHER = evolve(JOB, id="another")
             {"faults that were seen to take effect"},
         ),
         (evidence(course=Course(5.0, [])), {"faults that were seen to take effect"}),
-        (evidence(own_ends={"serve-1": 1}), {"processes that ended although nothing struck them"}),
+        (evidence(own_ends={"serve-1": 1}), {"services that ended although nothing struck them"}),
         (evidence(queued={"failed": 1}), {"jobs that the queues show as open or failed"}),
     ],
 )
@@ -179,7 +179,7 @@ def test_a_part_of_an_operation_is_called_again_where_its_answer_is_on_record() 
 
 
 def test_the_stock_worker_may_end_by_itself() -> None:
-    assert failing(evidence(own_ends={"stock": 2})) == set()
+    assert failing(evidence(own_ends={"stock": 2, "worker-1": 1})) == set()
 
 
 def test_what_a_check_only_counts_is_told_in_a_sentence() -> None:

@@ -15,16 +15,15 @@ from PIL import Image, ImageStat
 
 from mediaq.errors import UnreadableMedia
 from mediaq.pipelines import frames
-from mediaq.pipelines.frames import Probe, RangedFile, Thumbnail, probe, thumbnails
+from mediaq.pipelines.frames import Probe, RangedFile, Thumbnail, poster, probe, thumbnails
 from mediaq.pipelines.ranged import BLOCK
+from mediaq.pipelines.stills import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from av.video.stream import VideoStream
-
-MP4 = "mov,mp4,m4a,3gp,3g2,mj2"
 
 UNKNOWN = "no film or sound of a known kind"
 NOT_FILMS: dict[str, tuple[Callable[[], bytes], str]] = {
@@ -57,10 +56,10 @@ def pictures(data: bytes, count: int = 4, max_side: int = 80) -> list[Thumbnail]
 
 def opened(thumbnail: Thumbnail) -> Image.Image:
     """The picture, having checked that it is what the thumbnail says."""
-    image = Image.open(io.BytesIO(thumbnail.jpeg))
+    image = Image.open(io.BytesIO(thumbnail.still.content))
     image.load()
     assert image.format == "JPEG"
-    assert image.size == (thumbnail.width, thumbnail.height)
+    assert image.size == (thumbnail.still.width, thumbnail.still.height)
     return image.convert("RGB")
 
 
@@ -78,14 +77,14 @@ def turned(degrees: int) -> bytes:
 class TestProbe:
     def test_tells_what_a_film_with_sound_is(self) -> None:
         assert probe(io.BytesIO(media.film(50, sound=True))) == Probe(
-            2000, 2000, 160, 90, "h264", "aac", 0, MP4
+            2000, 2000, 160, 90, "h264", "aac", 0, 25.0, 2, "mp4"
         )
 
     def test_tells_a_silent_film_and_a_sound_apart(self) -> None:
         film, sound = probe(io.BytesIO(media.film())), probe(io.BytesIO(media.sound()))
         assert (film.has_video, film.has_audio) == (True, False)
         assert (sound.has_video, sound.has_audio) == (False, True)
-        assert sound == Probe(1000, 1000, None, None, None, "aac", 0, MP4)
+        assert sound == Probe(1000, 1000, None, None, None, "aac", 0, None, 2, "m4a")
 
     def test_sound_that_ends_before_the_pictures_has_its_own_length(self) -> None:
         found = probe(io.BytesIO(media.film(50, sound=True, sound_seconds=1.25)))
@@ -174,18 +173,18 @@ class TestTimes:
         """2 s of 25 frames a second in quarters: the middles lie at 250, 750, 1250 and 1750 ms."""
         found = pictures(make(), count=4)
         assert [each.at_ms for each in found] == [240, 720, 1240, 1720]
-        assert [media.number_shown(each.jpeg) for each in found] == [
+        assert [media.number_shown(each.still.content) for each in found] == [
             number % 16 for number in (6, 18, 31, 43)
         ]
 
     def test_finds_the_frames_of_a_long_film_with_a_frame_a_minute(self) -> None:
         found = pictures(media.film(60, rate=Fraction(1, 60)), count=3)
         assert [each.at_ms for each in found] == [10 * 60_000, 30 * 60_000, 50 * 60_000]
-        assert [media.number_shown(each.jpeg) for each in found] == [10, 30 % 16, 50 % 16]
+        assert [media.number_shown(each.still.content) for each in found] == [10, 30 % 16, 50 % 16]
 
     def test_shows_each_frame_once_when_there_are_fewer_than_asked_for(self) -> None:
         found = pictures(media.film(3), count=10)
-        assert [media.number_shown(each.jpeg) for each in found] == [0, 1, 2]
+        assert [media.number_shown(each.still.content) for each in found] == [0, 1, 2]
         assert [each.at_ms for each in found] == [0, 40, 80]
 
     def test_a_container_that_cannot_go_before_its_start_is_read_from_there(self) -> None:
@@ -239,7 +238,7 @@ class TestPictures:
 
     def test_is_not_turned_again_by_whoever_shows_it(self) -> None:
         (found,) = pictures(turned(90), count=1)
-        assert not Image.open(io.BytesIO(found.jpeg)).getexif()
+        assert not Image.open(io.BytesIO(found.still.content)).getexif()
 
     @pytest.mark.parametrize("colour", [(0, 0, 0), (255, 255, 255), (200, 30, 30), (20, 180, 60)])
     def test_keeps_the_colours(self, colour: tuple[int, int, int]) -> None:
@@ -259,7 +258,7 @@ class TestPictures:
         (found,) = pictures(media.film(1, size=(320, 180), draw=ramp), count=1, max_side=320)
         column = opened(found).convert("L").resize((1, 180)).tobytes()
         assert all(abs(grey - row * 255 / 180) < 6 for row, grey in enumerate(column))
-        assert len(found.jpeg) < 8_000
+        assert len(found.still.content) < 8_000
 
 
 def film_in_bt709(colour: tuple[int, int, int]) -> bytes:
@@ -287,13 +286,13 @@ class TestDamage:
         found = pictures(media.cut(whole, 0.6), count=10)
         assert 3 <= len(found) < 10
         for each in found:
-            assert media.number_shown(each.jpeg) == each.at_ms // 40 % 16
+            assert media.number_shown(each.still.content) == each.at_ms // 40 % 16
         assert len({each.at_ms for each in found}) == len(found)
 
     def test_a_film_cut_before_the_first_middle_gives_its_beginning(self) -> None:
         whole = media.index_first(media.film(100, rate=1, keyframe_every=10))
         (found,) = pictures(media.cut(whole, 0.5), count=1)
-        assert (found.at_ms, media.number_shown(found.jpeg)) == (0, 0)
+        assert (found.at_ms, media.number_shown(found.still.content)) == (0, 0)
 
     def test_sound_alone_gives_no_pictures(self) -> None:
         with pytest.raises(UnreadableMedia, match="sound but no moving pictures"):
@@ -360,3 +359,50 @@ class Failing(io.BytesIO):
             raise self.error
         self.reads -= 1
         return super().read(size)
+
+
+class TestKinds:
+    @pytest.mark.parametrize("name", ["jpeg", "png", "webp"])
+    def test_each_kind_of_picture_stands_upright_and_keeps_its_colours(self, name: str) -> None:
+        kind = KINDS[name]
+        (found,) = thumbnails(io.BytesIO(turned(90)), count=1, max_side=80, kind=kind)
+        image = Image.open(io.BytesIO(found.still.content))
+        assert image.format == name.upper()
+        assert image.size == (found.still.width, found.still.height) == (45, 80)
+        assert is_red(image.convert("RGB"), (40, 5))
+        assert not is_red(image.convert("RGB"), (5, 5))
+
+    @pytest.mark.parametrize(
+        ("make", "expected"),
+        [
+            (lambda: media.film(5), ("mp4", "h264", 25.0)),
+            (lambda: media.film(5, kind="mov"), ("mov", "h264", 25.0)),
+            (lambda: media.film(5, kind="3gp"), ("3gp", "h264", 25.0)),
+            (lambda: media.film(5, kind="matroska"), ("matroska", "h264", 25.0)),
+            (lambda: media.film(5, kind="webm", codec="libvpx-vp9"), ("webm", "vp9", 25.0)),
+            (lambda: media.film(5, kind="avi", codec="mpeg4", rate=10), ("avi", "mpeg4", 10.0)),
+            (media.sound, ("m4a", None, None)),
+            (media.covered_sound, ("mp3", None, None)),
+        ],
+    )
+    def test_tells_containers_apart_that_one_demuxer_reads(
+        self, make: Callable[[], bytes], expected: tuple[str, str | None, float | None]
+    ) -> None:
+        found = probe(io.BytesIO(make()))
+        assert (found.container, found.video_codec, found.frame_rate) == expected
+
+
+class TestPoster:
+    @pytest.mark.parametrize(
+        ("asked", "at_ms"), [(None, 200), (0, 0), (1000, 1000), (1999, 1960), (60_000, 1960)]
+    )
+    def test_shows_the_moment_asked_for_or_the_end_and_else_a_tenth_in(
+        self, asked: int | None, at_ms: int
+    ) -> None:
+        found = poster(io.BytesIO(media.film(50)), at_ms=asked, max_side=80)
+        assert found.at_ms == at_ms
+        assert media.number_shown(found.still.content) == at_ms // 40 % 16
+
+    def test_sound_alone_gives_none(self) -> None:
+        with pytest.raises(UnreadableMedia, match="sound but no moving pictures"):
+            poster(io.BytesIO(media.sound()), max_side=80)

@@ -147,10 +147,18 @@ def test_parameters_however_few_ask_for_an_operation_and_are_kept(operation: str
         assert planned("image-processing", operations={operation: how}) == (operation,)
 
 
-@pytest.mark.parametrize("name", ["video-processing", "text-analysis"])
-def test_parameters_of_an_operation_that_has_none_are_refused(name: str) -> None:
-    first, *_ = OPERATIONS[name]
-    refused(name, rf"Expected `bool`, got `object` - at `\$\.operations\.{first}`", operations={first: {}})
+def test_parameters_of_an_operation_that_has_none_are_refused() -> None:
+    refused(
+        "text-analysis",
+        r"Expected `bool`, got `object` - at `\$\.operations\.detectLanguage`",
+        operations={"detectLanguage": {}},
+    )
+
+
+@pytest.mark.parametrize("operation", OPERATIONS["video-processing"])
+def test_an_operation_on_a_video_is_asked_for_by_its_parameters_too(operation: str) -> None:
+    assert planned("video-processing", operations={operation: {}}) == (operation,)
+    refused("video-processing", rf"at `\$\.operations\.{operation}`", operations={operation: {"x": 1}})
 
 
 def test_the_operation_that_the_readme_adds_is_one_value() -> None:

@@ -34,6 +34,10 @@ FORMATS = {
 # Amazon Transcribe Developer Guide, "Guidelines and quotas".
 LONGEST_SECONDS = 4 * 60 * 60
 SHORTEST_SECONDS = Fraction(1, 2)
+# Amazon Transcribe Developer Guide, "Data input and output".
+MOST_CHANNELS = 2
+# Where a Matroska file says what kind it is.
+HEAD = 64
 
 TEXT_KEYS = ("comment", "title")
 HEARD_RATE = 8000
@@ -81,7 +85,12 @@ class Recording:
     @property
     def text(self) -> str:
         """The transcript in one string."""
-        return "".join(word.text if word.end is None else f" {word.text}" for word in self.words).strip()
+        return joined(self.words)
+
+
+def joined(words: list[Word]) -> str:
+    """Return words and marks as text."""
+    return "".join(word.text if word.end is None else f" {word.text}" for word in words).strip()
 
 
 def listen(file: io.BufferedIOBase) -> Recording:
@@ -94,18 +103,21 @@ def listen(file: io.BufferedIOBase) -> Recording:
         BadAudio: It is unreadable, has no audio, or is too short or too long.
     """
     try:
+        head = file.read(HEAD)
+        file.seek(0)
         with open_media(file) as container:
-            return _recording(container)
+            return _recording(container, head)
     except (av.error.FFmpegError, ValueError) as error:
         raise BadAudio("Unsupported media format.") from error
 
 
-def _recording(container: InputContainer) -> Recording:
-    names = container.format.name.split(",")
-    formats = tuple(name for key, group in FORMATS.items() if key in names for name in group)
+def _recording(container: InputContainer, head: bytes) -> Recording:
+    formats = _formats(container, head)
     if not formats or not container.streams.audio:
         raise BadAudio("Unsupported media format.")
     stream = container.streams.audio[0]
+    if stream.channels > MOST_CHANNELS:
+        raise BadAudio("Invalid number of channels: number of channels too large.")
     seconds = audio_seconds(container, stream)
     if seconds < SHORTEST_SECONDS:
         raise BadAudio(
@@ -117,6 +129,14 @@ def _recording(container: InputContainer) -> Recording:
     said = declared_words(container, stream)
     words = list(_spread(said, float(seconds)) if said else _sounds(container, stream))
     return Recording(formats, stream.sample_rate, seconds, words)
+
+
+def _formats(container: InputContainer, head: bytes) -> tuple[str, ...]:
+    names = container.format.name.split(",")
+    # QuickTime and Matroska have the demuxers of MP4 and WebM, and are not among the formats.
+    if container.metadata.get("major_brand", "").strip() == "qt" or ("webm" in names and b"webm" not in head):
+        return ()
+    return tuple(name for key, group in FORMATS.items() if key in names for name in group)
 
 
 def audio_seconds(container: InputContainer, stream: AudioStream) -> Fraction:

@@ -37,6 +37,8 @@ async def start_transcription_job(invocation: Invocation) -> Answer:
     ways = ("LanguageCode", "IdentifyLanguage", "IdentifyMultipleLanguages")
     if sum(bool(body.get(name)) for name in ways) != 1:
         raise bad_request(f"You must provide exactly one of {', '.join(ways)}.")
+    if body.get("LanguageOptions") and body.get("LanguageCode"):
+        raise bad_request("LanguageOptions can only be used with language identification.")
     bucket, key = media_place(body)
     _check_name(standin, body)
     await _check_media(standin.objects, bucket, key)

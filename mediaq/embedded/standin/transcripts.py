@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from attrs import frozen
 
-from mediaq.embedded.standin.speech import Recording, Word
+from mediaq.embedded.standin.speech import Recording, Word, joined
 from mediaq.embedded.standin.texts import Reader
 
 # Amazon Transcribe API reference, the values of LanguageCode.
@@ -26,6 +26,7 @@ MAIN_REGIONS = {"ar": "ar-SA", "de": "de-DE", "en": "en-US", "es": "es-US", "fr"
 DEFAULT_LANGUAGE = "en-US"
 ACCOUNT = "000000000000"
 CONFIDENCE = "0.99"
+SENTENCE_ENDS = (".", "!", "?")
 
 
 @frozen
@@ -79,13 +80,23 @@ def _item(number: int, word: Word) -> dict[str, Any]:
 
 
 def _segments(recording: Recording) -> list[dict[str, Any]]:
-    if not recording.words:
-        return []
-    segment = {
-        "id": 0,
-        "transcript": recording.text,
-        "start_time": f"{recording.words[0].start:.3f}",
-        "end_time": f"{max(word.end or 0.0 for word in recording.words):.3f}",
-        "items": list(range(len(recording.words))),
+    """A segment a sentence; the service also ends one at a pause."""
+    segments: list[dict[str, Any]] = []
+    numbers: list[int] = []
+    for number, word in enumerate(recording.words):
+        numbers.append(number)
+        if word.text in SENTENCE_ENDS or number == len(recording.words) - 1:
+            segments.append(_segment(len(segments), numbers, recording.words))
+            numbers = []
+    return segments
+
+
+def _segment(number: int, items: list[int], words: list[Word]) -> dict[str, Any]:
+    said = [words[item] for item in items]
+    return {
+        "id": number,
+        "transcript": joined(said),
+        "start_time": f"{said[0].start:.3f}",
+        "end_time": f"{max(word.end or 0.0 for word in said):.3f}",
+        "items": items,
     }
-    return [segment]
