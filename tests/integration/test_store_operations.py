@@ -22,7 +22,7 @@ from mediaq.errors import (
 from mediaq.model import Certainty, Charge, Job, Settled, Vector
 from mediaq.settings import Database
 from mediaq.store import attempts, operations
-from mediaq.store.operations import Outcome, Run
+from mediaq.store.operations import Earlier, Outcome, Run, UnderWay
 from mediaq.store.pool import Store, open_store
 
 pytest_plugins = ["store_fixtures"]
@@ -338,3 +338,63 @@ async def test_a_result_counts_though_another_call_was_refused(store: Store) -> 
     await operations.settle(store, slow, Settled("late but paid for", CHARGE))
     [outcome] = (await operations.outcomes(store, job)).values()
     assert (outcome.result, outcome.error) == ("late but paid for", None)
+
+
+async def begun_unless_known(store: Store, fingerprint: str = "the same") -> Run | Earlier | UnderWay:
+    job = await started(store, await accepted(store))
+    return await operations.begin_unless_known(
+        store,
+        job,
+        "rekognition",
+        "detectLabels",
+        estimate=CHARGE,
+        seconds=60,
+        fingerprint=fingerprint,
+        age=3600,
+    )
+
+
+async def test_of_several_processes_with_the_same_call_at_once_one_begins_it(
+    store: Store, migrated_url: str
+) -> None:
+    async with AsyncExitStack() as stack, store.transaction() as connection:
+        stores = [
+            await stack.enter_async_context(open_store(Database(url=migrated_url, pool_size=2)))
+            for _ in range(3)
+        ]
+        # Holds every beginning in its middle, so that they meet.
+        await connection.execute("lock table operation_runs in share mode")
+        beginning = [asyncio.create_task(begun_unless_known(each)) for each in stores]
+        await all_wait(store, len(stores))
+        await connection.execute("commit; begin")
+        begun = await asyncio.gather(*beginning)
+    assert sum(isinstance(one, Run) for one in begun) == 1
+    assert sum(isinstance(one, UnderWay) and 0 < one.seconds <= 60 for one in begun) == 2
+    assert len(await ledger(store)) == 1
+
+
+async def test_a_call_that_was_answered_is_known_until_it_is_too_old_or_gone(store: Store) -> None:
+    run = await begun_unless_known(store)
+    assert isinstance(run, Run)
+    await operations.settle(store, run, Settled(["Cat"], CHARGE))
+    assert await begun_unless_known(store) == Earlier(["Cat"])
+    assert isinstance(await begun_unless_known(store, "another"), Run)
+    await store.pool.execute("update operation_runs set finished_at = now() - interval '2 hours'")
+    again = await begun_unless_known(store)
+    assert isinstance(again, Run)
+    await operations.settle(store, again, Settled(["Dog"], CHARGE))
+    await store.pool.execute("delete from jobs")
+    assert isinstance(await begun_unless_known(store), Run)
+
+
+@pytest.mark.parametrize("error", [BUSY, LOST, REFUSED], ids=lambda error: type(error).__name__)
+async def test_a_call_that_failed_or_is_past_its_deadline_is_begun_again(
+    store: Store, error: ProviderError
+) -> None:
+    run = await begun_unless_known(store)
+    assert isinstance(run, Run)
+    assert isinstance(await begun_unless_known(store), UnderWay)
+    await operations.fail(store, run, error)
+    assert isinstance(await begun_unless_known(store), Run)
+    await store.pool.execute("update operation_runs set deadline = now()")
+    assert isinstance(await begun_unless_known(store), Run)
