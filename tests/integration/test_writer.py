@@ -23,7 +23,7 @@ from mediaq.settings import Database
 from mediaq.store import attempts, operations, pool, writer
 from mediaq.store.operations import Run
 from mediaq.store.pool import Store, open_store
-from mediaq.store.writer import LAST_WORDS, MOST, ROOM
+from mediaq.store.writer import LAST_WORDS, MOST, PATIENCE, ROOM
 
 pytest_plugins = ["store_fixtures"]
 
@@ -334,16 +334,16 @@ async def test_a_postgres_that_restarts_under_writes_costs_none_of_them(
 
 
 @pytest.mark.parametrize(
-    ("side", "word"),
-    [("command", b"COMMIT"), ("answer", b"adopted")],
+    ("side", "word", "patience"),
+    [("command", b"COMMIT", PATIENCE), ("answer", b"adopted", 2.0)],
     ids=["between statements", "within one"],
 )
 async def test_a_process_that_freezes_in_a_transaction_does_not_keep_its_jobs_from_others(
-    store: Store, migrated_url: str, monkeypatch: pytest.MonkeyPatch, side: str, word: bytes
+    store: Store, migrated_url: str, monkeypatch: pytest.MonkeyPatch, side: str, word: bytes, patience: float
 ) -> None:
     """Postgres takes its locks away; what it was to commit is written anew when it wakes up, if it may."""
     monkeypatch.setattr(pool, "SILENCE", 1.0)
-    monkeypatch.setattr(writer, "PATIENCE", 2.0)
+    monkeypatch.setattr(writer, "PATIENCE", patience)
     async with Crossing(migrated_url) as crossing, open_store(Database(url=crossing.url)) as frozen:
         job = await started(frozen)
         trap = crossing.set_trap(side, word, silent=True)
@@ -419,13 +419,15 @@ async def test_a_process_ends_soon_though_postgres_is_away_and_whoever_writes_he
 # Several processes
 
 
-async def test_processes_that_end_jobs_of_the_same_items_do_not_wait_in_a_circle(
+ITEMS = [f"item-{number}" for number in range(6)]
+
+
+async def test_processes_that_write_about_the_same_items_at_once_lose_nothing(
     store: Store, migrated_url: str
 ) -> None:
-    items = [f"item-{number}" for number in range(6)]
     async with open_store(Database(url=migrated_url)) as other:
         both = (store, other)
-        jobs = [await started(store, await accepted(store, media_item_id=item)) for item in items * 20]
+        jobs = [await started(store, await accepted(store, media_item_id=item)) for item in ITEMS * 20]
 
         async def end(number: int, job: Job) -> None:
             through = both[number % 2]
@@ -436,9 +438,40 @@ async def test_processes_that_end_jobs_of_the_same_items_do_not_wait_in_a_circle
         async with asyncio.timeout(30):
             await asyncio.gather(
                 *(end(number, job) for number, job in enumerate(jobs)),
-                *(accepted(both[n % 2], media_item_id=items[-n % 6]) for n in range(60)),
+                *(accepted(both[n % 2], media_item_id=ITEMS[-n % 6]) for n in range(60)),
             )
     assert await store.pool.fetchval("select count(*) from jobs where status = 'completed'") == len(jobs)
     assert await store.pool.fetchval("select units from monthly_usage") == len(jobs)
-    deadlocks = "select deadlocks from pg_stat_database where datname = current_database()"
-    assert await store.pool.fetchval(deadlocks) == 0
+
+
+async def test_processes_that_end_jobs_of_the_same_items_do_not_wait_in_a_circle(
+    store: Store, migrated_url: str
+) -> None:
+    address = Database(url=migrated_url)
+    async with open_store(address) as one, open_store(address) as other:
+        for _ in range(10):
+            jobs = [await started(one, await accepted(one, media_item_id=item)) for item in ITEMS * 2]
+            async with store.transaction() as connection:
+                # Both have locked a part of the items when they wait for this one.
+                await connection.execute("select from media_items where id = 'item-3' for update")
+                ending = [attempts.end(one, job, completed()) for job in jobs[:6]]
+                ending += [attempts.end(other, job, completed()) for job in jobs[6:]]
+                writes = await queued(*ending)
+                while await connection.fetchval("select count(*) from pg_locks where not granted") < 2:  # noqa: ASYNC110 - as below
+                    await asyncio.sleep(0.01)
+            await asyncio.gather(*writes)
+    assert await deadlocks(store) == 0
+
+
+async def deadlocks(store: Store) -> int:
+    """How many there were: counted for good when those who met them have gone."""
+    others = (
+        "select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
+    )
+    async with asyncio.timeout(10), store.pool.acquire() as connection:
+        while await connection.fetchval(others):  # noqa: ASYNC110 - Postgres has no event
+            await asyncio.sleep(0.02)
+        counted: int = await connection.fetchval(
+            "select deadlocks from pg_stat_database where datname = current_database()"
+        )
+    return counted
