@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from mediaq.audit import Audit, Call, Entry, Sum, Verdict, compare, our_name
 from mediaq.model import Certainty
+from mediaq.pipelines import image
 from mediaq.pipelines.comprehend import READINGS
-from mediaq.pipelines.image import IMAGE
 from mediaq.pipelines.price_list import prices_on
 
 IMAGE, TEXT = "rekognition.image", "comprehend.detect-entities"
@@ -193,7 +193,7 @@ def test_the_providers_units_are_compared_as_the_ledger_keeps_them() -> None:
 def test_every_call_of_the_catalogue_is_known_by_its_operations_name() -> None:
     images = {
         operation.name: inspect.getclosurevars(operation.perform).nonlocals["method"]
-        for operation in IMAGE.operations
+        for operation in image.IMAGE.operations
     }
     named = [*images.items(), *((name, reading.method) for name, reading in READINGS.items())]
     assert len(named) == 8
