@@ -27,12 +27,14 @@ class OnRecord(MediaqError):
     """The result of an operation or of its part is on record: an earlier owner's call was answered late.
 
     Args:
+        operation: The operation that it is of.
         result: The result.
         part: The part that it is of; empty: it is the whole one.
     """
 
-    def __init__(self, result: object, part: str = "") -> None:
-        super().__init__("the result is on record")
+    def __init__(self, operation: str, result: object, part: str = "") -> None:
+        super().__init__(f"the result of {operation} is on record")
+        self.operation = operation
         self.result = result
         self.part = part
 

@@ -192,6 +192,8 @@ async def _perform(attempt: Attempt, operation: Operation, needed: Mapping[str, 
     try:
         return await operation.perform(work)
     except OnRecord as late:
+        if (late.operation, late.part) != (operation.name, ""):
+            raise
         return late.result
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import attrs
 
+from mediaq.errors import OnRecord
 from mediaq.model import Settled
 from mediaq.pipelines.film import Film, find_film
 from mediaq.pipelines.metered import recorded
@@ -52,7 +54,9 @@ async def _record_probe(work: Work, film: Film) -> None:
     async def make(run: operations.Run) -> Settled:  # noqa: ARG001 - the shape of Make
         return Settled(found)
 
-    await recorded(attrs.evolve(work, operation=PROBE), "mediaq", None, make)
+    # An earlier attempt may have put it on record.
+    with suppress(OnRecord):
+        await recorded(attrs.evolve(work, operation=PROBE), "mediaq", None, make)
 
 
 OPERATIONS = (

@@ -252,7 +252,7 @@ def _as_run(begun: Mapping[str, Any] | None, job: Job, service: str, operation: 
     if begun is None:
         raise FenceLost(f"job {job.id} is another worker's now")
     if begun["id"] is None:
-        raise OnRecord(begun["result"], begun["part"])
+        raise OnRecord(operation, begun["result"], begun["part"])
     return Run(begun["id"], job, service, operation, begun["adopted"], part)
 
 

@@ -195,3 +195,31 @@ async def test_a_closed_job_that_runs_again_returns_its_stored_outcome(
     await work(api.settings, "image-processing", most=1)
     assert await api.job("image-processing", job["id"]) == job
     assert len(standin.billed()) == 1
+
+
+@pytest.fixture
+def hasty(overrides: dict[str, str]) -> None:
+    """Has videos wait little for their second attempt; to be named before what uses the settings."""
+    overrides["MEDIAQ_QUEUES__VIDEO_PROCESSING__BACKOFF"] = "1"
+
+
+async def test_what_an_attempt_left_on_record_stands_for_no_other_operation(
+    impatient: None, hasty: None, api: Api, resources: Resources, standin: StandIn
+) -> None:
+    """What a film is goes on record first; the next attempt must not take it for what is asked of it."""
+    await api.upload("clip.mp4", samples.film_clip())
+    standin.fault("StartLabelDetection", "unavailable")
+    standin.fault("StartTranscriptionJob", "unavailable")
+    operations = {"transcribe": True, "detectLabels": True}
+    body = {"mediaItemId": "m", "s3Key": "clip.mp4", "operations": operations}
+    job_id = await api.accept("video-processing", body)
+    await work(api.settings, "video-processing", most=1)
+    assert (await api.job("video-processing", job_id))["status"] == "delayed"
+
+    standin.clear()
+    await until_waiting(resources, "video-processing")
+    await work(api.settings, "video-processing", most=1)
+    done = await api.job("video-processing", job_id)
+    assert (done["status"], done["attemptsMade"]) == ("completed", 2)
+    assert {"transcription", "labels"} <= done["returnvalue"].keys()
+    assert Counter(cost["operation"] for cost in done["costs"]) == {"transcribe": 1, "detectLabels": 1}
