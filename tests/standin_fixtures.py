@@ -28,7 +28,7 @@ def http() -> Iterator[httpx.Client]:
 
 
 @pytest.fixture
-def standin(fast_standin_url: str, s3_url: str, http: httpx.Client) -> Server:
+def server(fast_standin_url: str, s3_url: str, http: httpx.Client) -> Server:
     """The stand-in with an empty ledger and no faults, and a new bucket."""
     bucket = f"test-{uuid.uuid4().hex}"
     http.put(f"{s3_url}/{bucket}").raise_for_status()

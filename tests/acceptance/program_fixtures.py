@@ -15,4 +15,6 @@ def environment(settings: Settings) -> dict[str, str]:
         "RQ_REDIS_URL": settings.redis.url,
         "RQ_DASHBOARD_REDIS_URL": settings.redis.url,
         "MEDIAQ_QUEUES__IMAGE_PROCESSING__BACKOFF": "1",
+        # What a killed worker has called is called again when this is over.
+        "MEDIAQ_AWS__CALL_TIMEOUT": "4",
     }

@@ -3,7 +3,7 @@
 import asyncio
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +27,11 @@ async def running(environment: dict[str, str], *command: str) -> AsyncIterator[a
         yield process
     finally:
         if process.returncode is None:
-            children = psutil.Process(process.pid).children(recursive=True)
-            process.kill()
-            for child in children:
-                child.kill()
+            with suppress(psutil.NoSuchProcess):
+                children = psutil.Process(process.pid).children(recursive=True)
+                process.kill()
+                for child in children:
+                    child.kill()
             await process.wait()
 
 

@@ -42,6 +42,12 @@ async def leading_to(url: str) -> AsyncIterator[tuple[Cuttable, str]]:
         yield way, parts._replace(netloc=parts.netloc.replace(f":{parts.port}", f":{way.port}")).geturl()
 
 
+@pytest.fixture(autouse=True)
+def each_paid(overrides: dict[str, str]) -> None:
+    """Has each of the jobs, which all ask the same, make calls of its own."""
+    overrides["MEDIAQ_REUSE__ENABLED"] = "false"
+
+
 @pytest.fixture
 def few(environment: dict[str, str]) -> dict[str, str]:
     """The environment of a worker of few slots."""

@@ -103,10 +103,10 @@ REFUSED: dict[str, tuple[str, Any, str, str | None]] = {
         "operations.detectText.regions[0].left",
     ),
     "parameters of an operation that has none": (
-        "video-processing",
-        {"mediaItemId": "m", "s3Key": "k", "operations": {"transcribe": {}}},
-        "operations.transcribe: Expected `bool`, got `object`",
-        "operations.transcribe",
+        "text-analysis",
+        {"mediaItemId": "m", "text": "A day.", "operations": {"detectSentiment": {}}},
+        "operations.detectSentiment: Expected `bool`, got `object`",
+        "operations.detectSentiment",
     ),
     "an unknown field": (
         "image-processing",

@@ -43,39 +43,39 @@ def faults_of(value: Any, shape: Any, path: str = "answer") -> list[str]:
     return [f"{path} is none of the choices: {value}"] if choices and value not in choices else []
 
 
-async def image(standin: Server, aws: Aws, operation: str) -> dict[str, Any]:
-    place = standin.put("image.png", picture("peru", text="Hello there"))
+async def image(server: Server, aws: Aws, operation: str) -> dict[str, Any]:
+    place = server.put("image.png", picture("peru", text="Hello there"))
     return await aws.call("rekognition", operation, Image=place)
 
 
-async def video(standin: Server, aws: Aws, **request: Any) -> dict[str, Any]:
-    place = standin.put("film.mp4", film("red", "blue"))
+async def video(server: Server, aws: Aws, **request: Any) -> dict[str, Any]:
+    place = server.put("film.mp4", film("red", "blue"))
     started = await aws.call("rekognition", "start_label_detection", Video=place, JobTag="a-tag")
     return await labelled(aws, started["JobId"], **request)
 
 
-async def speech(standin: Server, aws: Aws, **request: Any) -> dict[str, Any]:
-    standin.put("talk.wav", recording(says="Good morning, everybody."))
-    name = standin.bucket
+async def speech(server: Server, aws: Aws, **request: Any) -> dict[str, Any]:
+    server.put("talk.wav", recording(says="Good morning, everybody."))
+    name = server.bucket
     request = request or {"LanguageCode": "en-GB"}
-    media = {"MediaFileUri": f"s3://{standin.bucket}/talk.wav"}
+    media = {"MediaFileUri": f"s3://{server.bucket}/talk.wav"}
     await aws.call("transcribe", "start_transcription_job", TranscriptionJobName=name, Media=media, **request)
     return {"TranscriptionJob": await transcribed(aws, name)}
 
 
-async def start_video(standin: Server, aws: Aws) -> dict[str, Any]:
-    place = standin.put("film.mp4", film("red"))
+async def start_video(server: Server, aws: Aws) -> dict[str, Any]:
+    place = server.put("film.mp4", film("red"))
     answer = await aws.call("rekognition", "start_label_detection", Video=place)
     await labelled(aws, answer["JobId"])
     return answer
 
 
-async def start_speech(standin: Server, aws: Aws) -> dict[str, Any]:
-    standin.put("talk.wav", recording())
-    media = {"MediaFileUri": f"s3://{standin.bucket}/talk.wav"}
-    request = {"TranscriptionJobName": standin.bucket, "Media": media, "IdentifyLanguage": True}
+async def start_speech(server: Server, aws: Aws) -> dict[str, Any]:
+    server.put("talk.wav", recording())
+    media = {"MediaFileUri": f"s3://{server.bucket}/talk.wav"}
+    request = {"TranscriptionJobName": server.bucket, "Media": media, "IdentifyLanguage": True}
     answer = await aws.call("transcribe", "start_transcription_job", **request)
-    await transcribed(aws, standin.bucket)
+    await transcribed(aws, server.bucket)
     return answer
 
 
@@ -104,9 +104,9 @@ CASES: list[tuple[str, str, Request]] = [
 
 @pytest.mark.parametrize(("service", "operation", "ask"), CASES)
 async def test_answers_have_the_shape_of_the_service_model(
-    standin: Server, aws: Aws, service: str, operation: str, ask: Request
+    server: Server, aws: Aws, service: str, operation: str, ask: Request
 ) -> None:
-    answer = await ask(standin, aws)
+    answer = await ask(server, aws)
     answer.pop("ResponseMetadata", None)
     client = await aws.client(service)
     shape = client.meta.service_model.operation_model(operation).output_shape
@@ -115,19 +115,19 @@ async def test_answers_have_the_shape_of_the_service_model(
     assert faults_of(answer, shape) == []
 
 
-async def test_answers_carry_nothing_that_the_service_model_does_not_know(standin: Server, aws: Aws) -> None:
+async def test_answers_carry_nothing_that_the_service_model_does_not_know(server: Server, aws: Aws) -> None:
     """botocore drops unknown members, so this looks at the JSON itself."""
-    place = standin.put("image.png", picture("peru", text="Hello there"))
+    place = server.put("image.png", picture("peru", text="Hello there"))
     client = await aws.client("rekognition")
     for operation in ("DetectLabels", "DetectText", "DetectFaces", "DetectModerationLabels"):
         headers = {"x-amz-target": f"RekognitionService.{operation}"}
-        answer = await standin.send("POST", "/", json={"Image": place}, headers=headers)
+        answer = await server.send("POST", "/", json={"Image": place}, headers=headers)
         assert answer.headers["content-type"] == "application/x-amz-json-1.1"
         shape = client.meta.service_model.operation_model(operation).output_shape
         assert faults_of(answer.json(), shape) == []
 
 
-async def test_labels_name_the_colours_and_the_orientation(standin: Server, aws: Aws) -> None:
+async def test_labels_name_the_colours_and_the_orientation(server: Server, aws: Aws) -> None:
     red = await aws.call("rekognition", "detect_labels", Image={"Bytes": picture("red")})
     blue = await aws.call(
         "rekognition", "detect_labels", Image={"Bytes": picture("navy", (100, 200), "JPEG")}
@@ -138,7 +138,7 @@ async def test_labels_name_the_colours_and_the_orientation(standin: Server, aws:
     assert box in (None, {"Width": 1.0, "Height": 1.0, "Left": 0.0, "Top": 0.0})
 
 
-async def test_labels_are_limited_and_filtered_as_asked(standin: Server, aws: Aws) -> None:
+async def test_labels_are_limited_and_filtered_as_asked(server: Server, aws: Aws) -> None:
     request = {"Image": {"Bytes": picture("red")}}
     one = await aws.call("rekognition", "detect_labels", MaxLabels=1, **request)
     assert len(one["Labels"]) == 1
@@ -150,7 +150,7 @@ async def test_labels_are_limited_and_filtered_as_asked(standin: Server, aws: Aw
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
-async def test_text_is_what_the_file_declares(standin: Server, aws: Aws, kind: str) -> None:
+async def test_text_is_what_the_file_declares(server: Server, aws: Aws, kind: str) -> None:
     data = picture("white", kind=kind, text="Mind the gap\nPlatform 9")
     answer = await aws.call("rekognition", "detect_text", Image={"Bytes": data})
     found = [(text["Type"], text["DetectedText"], text.get("ParentId")) for text in answer["TextDetections"]]
@@ -165,7 +165,7 @@ async def test_text_is_what_the_file_declares(standin: Server, aws: Aws, kind: s
     assert nothing["TextDetections"] == []
 
 
-async def test_text_is_filtered_by_size_and_place(standin: Server, aws: Aws) -> None:
+async def test_text_is_filtered_by_size_and_place(server: Server, aws: Aws) -> None:
     data = picture("white", text="Mind the gap\nNow")
     for filters, words in (
         ({}, ["Mind", "the", "gap", "Now"]),
@@ -190,7 +190,7 @@ def region(left: float, top: float, width: float, height: float) -> dict[str, An
     [(None, False), (["DEFAULT"], False), (["SMILE"], False), (["ALL"], True), (["FACE_OCCLUDED"], True)],
 )
 async def test_attributes_of_faces_are_told_as_asked(
-    standin: Server, aws: Aws, attributes: list[str] | None, told: bool
+    server: Server, aws: Aws, attributes: list[str] | None, told: bool
 ) -> None:
     asked = {"Attributes": attributes} if attributes else {}
     answer = await aws.call("rekognition", "detect_faces", Image={"Bytes": picture("peru")}, **asked)
@@ -199,7 +199,7 @@ async def test_attributes_of_faces_are_told_as_asked(
     assert face.get("FaceOccluded") == ({"Value": False, "Confidence": 100.0} if told else None)
 
 
-async def test_faces_and_moderation_follow_skin_colour(standin: Server, aws: Aws) -> None:
+async def test_faces_and_moderation_follow_skin_colour(server: Server, aws: Aws) -> None:
     for colour, faces, names in (
         ("peru", 1, ["Non-Explicit Nudity of Intimate parts and Kissing", "Non-Explicit Nudity"]),
         ("blue", 0, []),
@@ -259,8 +259,8 @@ async def test_offsets_count_code_points(aws: Aws) -> None:
     ]
 
 
-async def test_video_labels_follow_the_frames(standin: Server, aws: Aws) -> None:
-    answer = await video(standin, aws)
+async def test_video_labels_follow_the_frames(server: Server, aws: Aws) -> None:
+    answer = await video(server, aws)
     metadata = answer["VideoMetadata"]
     assert metadata["DurationMillis"] == 2000
     assert (metadata["Codec"], metadata["FrameWidth"], metadata["FrameHeight"]) == ("h264", 128, 96)
@@ -272,7 +272,7 @@ async def test_video_labels_follow_the_frames(standin: Server, aws: Aws) -> None
         (1000, "Blue"),
         (1500, "Blue"),
     ]
-    segments = await video(standin, aws, AggregateBy="SEGMENTS")
+    segments = await video(server, aws, AggregateBy="SEGMENTS")
     spans = {
         label["Label"]["Name"]: (label["StartTimestampMillis"], label["EndTimestampMillis"])
         for label in segments["Labels"]
@@ -281,16 +281,16 @@ async def test_video_labels_follow_the_frames(standin: Server, aws: Aws) -> None
 
 
 async def test_transcript_has_the_declared_words_in_the_layout_of_transcribe(
-    standin: Server, aws: Aws
+    server: Server, aws: Aws
 ) -> None:
-    request = {"OutputBucketName": standin.bucket, "OutputKey": "out/", "LanguageCode": "en-GB"}
-    job = (await speech(standin, aws, **request))["TranscriptionJob"]
-    key = f"out/{standin.bucket}.json"
-    assert job["Transcript"]["TranscriptFileUri"] == f"{standin.s3_url}/{standin.bucket}/{key}"
-    body = (await aws.call("s3", "get_object", Bucket=standin.bucket, Key=key))["Body"]
+    request = {"OutputBucketName": server.bucket, "OutputKey": "out/", "LanguageCode": "en-GB"}
+    job = (await speech(server, aws, **request))["TranscriptionJob"]
+    key = f"out/{server.bucket}.json"
+    assert job["Transcript"]["TranscriptFileUri"] == f"{server.s3_url}/{server.bucket}/{key}"
+    body = (await aws.call("s3", "get_object", Bucket=server.bucket, Key=key))["Body"]
     async with body as stream:
         document = json.loads(await stream.read())
-    assert (document["jobName"], document["status"]) == (standin.bucket, "COMPLETED")
+    assert (document["jobName"], document["status"]) == (server.bucket, "COMPLETED")
     assert document["results"]["transcripts"] == [{"transcript": "Good morning, everybody."}]
     items = [(item["type"], item["alternatives"][0]["content"]) for item in document["results"]["items"]]
     assert items == [
@@ -310,27 +310,27 @@ async def test_transcript_has_the_declared_words_in_the_layout_of_transcribe(
     ("loudness", "transcript"), [(0.8, "Loud sound."), (0.02, "Quiet sound."), (0.0, "")]
 )
 async def test_without_words_the_transcript_tells_the_loudness(
-    standin: Server, aws: Aws, loudness: float, transcript: str
+    server: Server, aws: Aws, loudness: float, transcript: str
 ) -> None:
-    standin.put("tone.wav", recording(1.5, loudness=loudness))
-    media = {"MediaFileUri": f"s3://{standin.bucket}/tone.wav"}
-    request = {"TranscriptionJobName": standin.bucket, "Media": media, "LanguageCode": "en-US"}
+    server.put("tone.wav", recording(1.5, loudness=loudness))
+    media = {"MediaFileUri": f"s3://{server.bucket}/tone.wav"}
+    request = {"TranscriptionJobName": server.bucket, "Media": media, "LanguageCode": "en-US"}
     await aws.call("transcribe", "start_transcription_job", **request)
-    job = await transcribed(aws, standin.bucket)
-    document = standin.http.get(job["Transcript"]["TranscriptFileUri"]).json()
+    job = await transcribed(aws, server.bucket)
+    document = server.http.get(job["Transcript"]["TranscriptFileUri"]).json()
     assert document["results"]["transcripts"] == [{"transcript": transcript}]
 
 
-async def test_language_of_speech_is_identified_among_the_options(standin: Server, aws: Aws) -> None:
-    standin.put("talk.flac", recording(says="Guten Morgen, wie geht es Ihnen heute?", kind="flac"))
+async def test_language_of_speech_is_identified_among_the_options(server: Server, aws: Aws) -> None:
+    server.put("talk.flac", recording(says="Guten Morgen, wie geht es Ihnen heute?", kind="flac"))
     request = {
-        "TranscriptionJobName": standin.bucket,
-        "Media": {"MediaFileUri": f"{standin.s3_url}/{standin.bucket}/talk.flac"},
+        "TranscriptionJobName": server.bucket,
+        "Media": {"MediaFileUri": f"{server.s3_url}/{server.bucket}/talk.flac"},
         "IdentifyLanguage": True,
         "LanguageOptions": ["en-GB", "de-CH"],
     }
     await aws.call("transcribe", "start_transcription_job", **request)
-    job = await transcribed(aws, standin.bucket)
+    job = await transcribed(aws, server.bucket)
     assert job["LanguageCode"] == "de-CH"
     assert 0 < job["IdentifiedLanguageScore"] <= 1
 
@@ -391,20 +391,20 @@ async def test_a_model_may_be_named_by_its_arn(aws: Aws) -> None:
 @pytest.mark.parametrize(
     ("model", "dimensions"), [("text-embedding-3-small", 1536), ("text-embedding-3-large", 3072)]
 )
-async def test_openai_embeds_one_text_or_several(standin: Server, model: str, dimensions: int) -> None:
-    one = await standin.openai(model=model, input="hello")
-    two = await standin.openai(model=model, input=["hello", "you"])
+async def test_openai_embeds_one_text_or_several(server: Server, model: str, dimensions: int) -> None:
+    one = await server.openai(model=model, input="hello")
+    two = await server.openai(model=model, input=["hello", "you"])
     assert [item["index"] for item in two["data"]] == [0, 1]
     assert two["data"][0] == one["data"][0]
     assert len(one["data"][0]["embedding"]) == dimensions
     assert (one["usage"]["prompt_tokens"], two["usage"]["prompt_tokens"]) == (1, 2)
-    packed = await standin.openai(model=model, input="hello", encoding_format="base64", dimensions=8)
+    packed = await server.openai(model=model, input="hello", encoding_format="base64", dimensions=8)
     assert len(base64.b64decode(packed["data"][0]["embedding"])) == 8 * 4
 
 
 @pytest.mark.parametrize("language", ["english", "multilingual"])
 async def test_cohere_embeds_texts_and_counts_their_tokens_in_a_header(
-    standin: Server, aws: Aws, language: str
+    server: Server, aws: Aws, language: str
 ) -> None:
     texts = ["A cat sleeps on the sofa", "The cat slept on a sofa", "Interest rates rose sharply in March"]
     body = {"texts": texts, "input_type": "search_document"}
@@ -415,12 +415,12 @@ async def test_cohere_embeds_texts_and_counts_their_tokens_in_a_header(
     assert len(one) == 1024
     assert cosine(one, two) > 0.5 > cosine(one, three) + 0.2
     tokens = headers["x-amzn-bedrock-input-token-count"]
-    assert standin.bill() == [
+    assert server.bill() == [
         (f"bedrock.cohere-embed-{language}-v3.tokens", f"{int(tokens) / 1000:g}", "1K tokens")
     ]
 
 
-async def test_cohere_leaves_out_the_start_or_the_end_of_what_is_too_long(standin: Server, aws: Aws) -> None:
+async def test_cohere_leaves_out_the_start_or_the_end_of_what_is_too_long(server: Server, aws: Aws) -> None:
     kept, vectors = "a " * 512, []
     for text, truncate in (("dog " + kept, "START"), (kept + "dog", "END"), (kept, "NONE")):
         body = {"texts": [text], "input_type": "search_query", "truncate": truncate}
@@ -428,4 +428,4 @@ async def test_cohere_leaves_out_the_start_or_the_end_of_what_is_too_long(standi
         vectors += answer["embeddings"]
         assert headers["x-amzn-bedrock-input-token-count"] == "512"
     assert vectors[0] == vectors[1] == vectors[2]
-    assert {call["units"] for call in standin.calls(billed="true")} == {"0.512"}
+    assert {call["units"] for call in server.calls(billed="true")} == {"0.512"}

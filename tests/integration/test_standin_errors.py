@@ -38,8 +38,8 @@ def padded(size: int) -> bytes:
     return data + bytes(size - len(data))
 
 
-async def raw(standin: Server, target: str, body: bytes) -> httpx.Response:
-    return await standin.send("POST", "/", content=body, headers={"x-amz-target": target})
+async def raw(server: Server, target: str, body: bytes) -> httpx.Response:
+    return await server.send("POST", "/", content=body, headers={"x-amz-target": target})
 
 
 def target(operation: str) -> str:
@@ -47,10 +47,10 @@ def target(operation: str) -> str:
 
 
 @pytest.fixture
-def unbilled(standin: Server) -> Any:
+def unbilled(server: Server) -> Any:
     """The stand-in; checks in the end that refusals are on record and nothing was billed."""
-    yield standin
-    calls = standin.calls()
+    yield server
+    calls = server.calls()
     assert calls
     assert all(not call["billed"] and call["error"] and call["units"] == "0" for call in calls), calls
 
@@ -124,11 +124,11 @@ class TestImages:
             assert part in answer.json()["Message"]
 
 
-async def test_bytes_of_an_image_are_limited(standin: Server) -> None:
+async def test_bytes_of_an_image_are_limited(server: Server) -> None:
     answers = []
     for size in (BYTES_LIMIT, BYTES_LIMIT + 1):
         body = {"Image": {"Bytes": base64.b64encode(padded(size)).decode()}}
-        answers.append(await raw(standin, "RekognitionService.DetectLabels", json.dumps(body).encode()))
+        answers.append(await raw(server, "RekognitionService.DetectLabels", json.dumps(body).encode()))
     assert [answer.status_code for answer in answers] == [200, 400]
     assert answers[1].json() == {
         "__type": "ValidationException",
@@ -136,7 +136,7 @@ async def test_bytes_of_an_image_are_limited(standin: Server) -> None:
         "Value 'java.nio.HeapByteBuffer[pos=0 lim=5242881 cap=5242881]' at 'image.bytes' "
         "failed to satisfy constraint: Member must have length less than or equal to 5242880",
     }
-    assert [call["billed"] for call in standin.calls()] == [True, False]
+    assert [call["billed"] for call in server.calls()] == [True, False]
 
 
 async def test_an_image_of_no_bytes(unbilled: Server, aws: Aws) -> None:
@@ -162,12 +162,12 @@ async def test_parameters_out_of_bounds(
     assert part in await refusal(call, "ValidationException")
 
 
-async def test_bytes_of_an_image_in_s3_are_limited(standin: Server, aws: Aws) -> None:
-    place = standin.put("image.jpg", padded(OBJECT_LIMIT))
+async def test_bytes_of_an_image_in_s3_are_limited(server: Server, aws: Aws) -> None:
+    place = server.put("image.jpg", padded(OBJECT_LIMIT))
     await aws.call("rekognition", "detect_labels", Image=place)
-    place = standin.put("image.jpg", padded(OBJECT_LIMIT + 1))
+    place = server.put("image.jpg", padded(OBJECT_LIMIT + 1))
     await refusal(aws.call("rekognition", "detect_labels", Image=place), "ImageTooLargeException")
-    assert [call["billed"] for call in standin.calls()] == [True, False]
+    assert [call["billed"] for call in server.calls()] == [True, False]
 
 
 TEXT_LIMITS = {
@@ -185,7 +185,7 @@ class TestTexts:
 
     @pytest.mark.parametrize(("operation", "limit"), TEXT_LIMITS.items())
     async def test_bytes_of_utf8_are_limited(
-        self, standin: Server, aws: Aws, operation: str, limit: int
+        self, server: Server, aws: Aws, operation: str, limit: int
     ) -> None:
         text = "ä" * (limit // 2)
         await aws.call("comprehend", operation, **self.request(operation, text))
@@ -195,7 +195,7 @@ class TestTexts:
             f"Input text size exceeds limit. Max length of request text allowed is {limit} bytes "
             f"while in this request the text size is {limit + 1} bytes"
         )
-        assert [call["billed"] for call in standin.calls()] == [True, False]
+        assert [call["billed"] for call in server.calls()] == [True, False]
 
     @pytest.mark.usefixtures("unbilled")
     @pytest.mark.parametrize("operation", TEXT_LIMITS)
@@ -241,9 +241,9 @@ class TestVideo:
 
 
 class TestSpeech:
-    def request(self, standin: Server, **changes: Any) -> dict[str, Any]:
-        media = {"MediaFileUri": f"s3://{standin.bucket}/talk.wav"}
-        request = {"TranscriptionJobName": standin.bucket, "Media": media, "LanguageCode": "en-US", **changes}
+    def request(self, server: Server, **changes: Any) -> dict[str, Any]:
+        media = {"MediaFileUri": f"s3://{server.bucket}/talk.wav"}
+        request = {"TranscriptionJobName": server.bucket, "Media": media, "LanguageCode": "en-US", **changes}
         return {name: value for name, value in request.items() if value is not None}
 
     @pytest.mark.parametrize(
@@ -333,11 +333,11 @@ class TestBedrock:
         call = aws.call("bedrock-runtime", "invoke_model", modelId=model, body=json.dumps(body))
         assert part in await refusal(call, "ValidationException")
 
-    async def test_the_limits_themselves_are_taken(self, standin: Server, aws: Aws) -> None:
+    async def test_the_limits_themselves_are_taken(self, server: Server, aws: Aws) -> None:
         for text in ("a" * 40_960, "a " * 8_192):
             body = json.dumps({"inputText": text})
             await aws.call("bedrock-runtime", "invoke_model", modelId=TEXT_MODEL, body=body)
-        assert [call["units"] for call in standin.calls(billed="true")] == ["8.192", "8.192"]
+        assert [call["units"] for call in server.calls(billed="true")] == ["8.192", "8.192"]
 
     async def test_pixels_are_limited(self, aws: Aws) -> None:
         for size, taken in (((2048, 2048), True), ((2049, 2048), False)):
@@ -353,21 +353,21 @@ class TestBedrock:
         call = aws.call("bedrock-runtime", "invoke_model", modelId="some.other-model", body="{}")
         assert await refusal(call, "ValidationException") == "The provided model identifier is invalid."
 
-    async def test_errors_are_named_in_the_header(self, standin: Server) -> None:
-        answer = await standin.send("POST", f"/model/{TEXT_MODEL}/invoke", json={})
+    async def test_errors_are_named_in_the_header(self, server: Server) -> None:
+        answer = await server.send("POST", f"/model/{TEXT_MODEL}/invoke", json={})
         assert answer.headers["x-amzn-errortype"] == "ValidationException"
         assert answer.headers["content-type"] == "application/json"
         assert set(answer.json()) == {"message"}
 
 
 class TestOpenai:
-    async def test_a_key_is_wanted(self, standin: Server) -> None:
+    async def test_a_key_is_wanted(self, server: Server) -> None:
         for headers in ({}, {"authorization": "Bearer"}):
             body = {"model": "text-embedding-3-small", "input": "hello"}
-            answer = await standin.send("POST", "/v1/embeddings", json=body, headers=headers)
+            answer = await server.send("POST", "/v1/embeddings", json=body, headers=headers)
             assert answer.status_code == 401
             assert answer.json()["error"]["code"] == "invalid_api_key"
-        assert standin.bill() == []
+        assert server.bill() == []
 
     @pytest.mark.parametrize(
         ("changes", "part"),
@@ -380,18 +380,18 @@ class TestOpenai:
             ({"dimensions": 1_537}, "from 1 to 1536"),
         ],
     )
-    async def test_bad_bodies(self, standin: Server, changes: dict[str, Any], part: str) -> None:
+    async def test_bad_bodies(self, server: Server, changes: dict[str, Any], part: str) -> None:
         body = {"model": "text-embedding-3-small", "input": "hello", **changes}
-        answer = await standin.openai(**body)
+        answer = await server.openai(**body)
         assert part in answer["error"]["message"]
-        assert standin.bill() == []
+        assert server.bill() == []
 
 
-async def test_unknown_operations_and_broken_json_are_refused(standin: Server) -> None:
+async def test_unknown_operations_and_broken_json_are_refused(server: Server) -> None:
     for target, body, code in (
         ("RekognitionService.DetectUnicorns", b"{}", "UnknownOperationException"),
         ("RekognitionService.DetectLabels", b"{", "SerializationException"),
         ("RekognitionService.DetectLabels", b"[]", "SerializationException"),
     ):
-        answer = await raw(standin, target, body)
+        answer = await raw(server, target, body)
         assert (answer.status_code, answer.json()["__type"]) == (400, code)

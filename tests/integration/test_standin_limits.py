@@ -15,14 +15,14 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @pytest.fixture
-def standin(standin: Server) -> Iterator[Server]:
+def server(server: Server) -> Iterator[Server]:
     """The stand-in, whose limits are AWS's again in the end."""
-    yield standin
-    limit(standin)
+    yield server
+    limit(server)
 
 
-def limit(standin: Server, **limits: Any) -> None:
-    standin.http.put(f"{standin.url}/_standin/limits", json=limits).raise_for_status()
+def limit(server: Server, **limits: Any) -> None:
+    server.http.put(f"{server.url}/_standin/limits", json=limits).raise_for_status()
 
 
 def invoke(aws: Aws, model: str) -> Awaitable[Any]:
@@ -30,7 +30,7 @@ def invoke(aws: Aws, model: str) -> Awaitable[Any]:
     return aws.call("bedrock-runtime", "invoke_model", modelId=model, body=body)
 
 
-def calls_of(operation: str, standin: Server, aws: Aws) -> Awaitable[Any]:
+def calls_of(operation: str, server: Server, aws: Aws) -> Awaitable[Any]:
     image = {"Bytes": picture("red")}
     match operation:
         case "DetectLabels":
@@ -61,44 +61,44 @@ async def error_of(call: Awaitable[Any]) -> tuple[str, int] | None:
     ],
 )
 async def test_each_service_throttles_in_its_own_words_and_bills_nothing(
-    standin: Server, aws: Aws, operation: str, error: tuple[str, int]
+    server: Server, aws: Aws, operation: str, error: tuple[str, int]
 ) -> None:
-    limit(standin, rates={operation: 0.01})
-    first = await error_of(calls_of(operation, standin, aws))
+    limit(server, rates={operation: 0.01})
+    first = await error_of(calls_of(operation, server, aws))
     assert first != error
-    assert await error_of(calls_of(operation, standin, aws)) == error
-    last = standin.calls()[-1]
+    assert await error_of(calls_of(operation, server, aws)) == error
+    last = server.calls()[-1]
     assert (last["error"], last["http_status"], last["billed"], last["units"]) == (*error, False, "0")
 
 
-async def test_openai_throttles_in_its_own_words(standin: Server) -> None:
-    limit(standin, rates={"CreateEmbedding": 0.01})
+async def test_openai_throttles_in_its_own_words(server: Server) -> None:
+    limit(server, rates={"CreateEmbedding": 0.01})
     body = {"model": "text-embedding-3-small", "input": "hello"}
-    assert "data" in await standin.openai(**body)
-    assert (await standin.openai(**body))["error"]["code"] == "rate_limit_exceeded"
+    assert "data" in await server.openai(**body)
+    assert (await server.openai(**body))["error"]["code"] == "rate_limit_exceeded"
 
 
-async def test_a_burst_of_a_seconds_worth_passes_and_then_the_rate(standin: Server, aws: Aws) -> None:
-    limit(standin, rates={"DetectSentiment": 5})
-    calls = [calls_of("DetectSentiment", standin, aws) for _ in range(20)]
+async def test_a_burst_of_a_seconds_worth_passes_and_then_the_rate(server: Server, aws: Aws) -> None:
+    limit(server, rates={"DetectSentiment": 5})
+    calls = [calls_of("DetectSentiment", server, aws) for _ in range(20)]
     passed = [error for error in await asyncio.gather(*map(error_of, calls)) if error is None]
     assert 5 <= len(passed) <= 7
     await asyncio.sleep(0.41)
-    calls = [calls_of("DetectSentiment", standin, aws) for _ in range(5)]
+    calls = [calls_of("DetectSentiment", server, aws) for _ in range(5)]
     passed = [error for error in await asyncio.gather(*map(error_of, calls)) if error is None]
     assert 2 <= len(passed) <= 3
 
 
-async def test_the_burst_can_be_narrowed_to_one_call(standin: Server, aws: Aws) -> None:
-    limit(standin, rates={"DetectSentiment": 5}, burst_seconds=0)
-    errors = [await error_of(calls_of("DetectSentiment", standin, aws)) for _ in range(2)]
+async def test_the_burst_can_be_narrowed_to_one_call(server: Server, aws: Aws) -> None:
+    limit(server, rates={"DetectSentiment": 5}, burst_seconds=0)
+    errors = [await error_of(calls_of("DetectSentiment", server, aws)) for _ in range(2)]
     assert errors == [None, ("ThrottlingException", 400)]
 
 
-async def test_operations_and_models_have_rates_of_their_own(standin: Server, aws: Aws) -> None:
-    limit(standin, rates={"DetectLabels": 0.01, "InvokeModel": 0.01})
-    await calls_of("DetectLabels", standin, aws)
-    await calls_of("DetectSentiment", standin, aws)
+async def test_operations_and_models_have_rates_of_their_own(server: Server, aws: Aws) -> None:
+    limit(server, rates={"DetectLabels": 0.01, "InvokeModel": 0.01})
+    await calls_of("DetectLabels", server, aws)
+    await calls_of("DetectSentiment", server, aws)
     await aws.call("rekognition", "detect_text", Image={"Bytes": picture("red")})
     await invoke(aws, "amazon.titan-embed-text-v2:0")
     await invoke(aws, "amazon.titan-embed-image-v1")
@@ -106,31 +106,31 @@ async def test_operations_and_models_have_rates_of_their_own(standin: Server, aw
         assert await error_of(invoke(aws, model)) == ("ThrottlingException", 429)
 
 
-async def test_a_throttled_call_uses_up_no_fault(standin: Server, aws: Aws) -> None:
-    limit(standin, rates={"DetectSentiment": 0.01})
-    await calls_of("DetectSentiment", standin, aws)
-    standin.fault("DetectSentiment", "error")
-    assert await error_of(calls_of("DetectSentiment", standin, aws)) == ("ThrottlingException", 400)
-    limit(standin)
-    assert await error_of(calls_of("DetectSentiment", standin, aws)) == ("InternalServerError", 500)
+async def test_a_throttled_call_uses_up_no_fault(server: Server, aws: Aws) -> None:
+    limit(server, rates={"DetectSentiment": 0.01})
+    await calls_of("DetectSentiment", server, aws)
+    server.fault("DetectSentiment", "error")
+    assert await error_of(calls_of("DetectSentiment", server, aws)) == ("ThrottlingException", 400)
+    limit(server)
+    assert await error_of(calls_of("DetectSentiment", server, aws)) == ("InternalServerError", 500)
 
 
-async def test_jobs_at_once_can_be_changed_while_it_runs(standin: Server, aws: Aws) -> None:
-    place = standin.put("film.mp4", film("red"))
-    standin.put("talk.wav", recording())
-    limit(standin, video_jobs=0, transcription_jobs=0)
+async def test_jobs_at_once_can_be_changed_while_it_runs(server: Server, aws: Aws) -> None:
+    place = server.put("film.mp4", film("red"))
+    server.put("talk.wav", recording())
+    limit(server, video_jobs=0, transcription_jobs=0)
     video = aws.call("rekognition", "start_label_detection", Video=place)
-    media = {"MediaFileUri": f"s3://{standin.bucket}/talk.wav"}
-    request = {"TranscriptionJobName": standin.bucket, "Media": media, "LanguageCode": "en-US"}
+    media = {"MediaFileUri": f"s3://{server.bucket}/talk.wav"}
+    request = {"TranscriptionJobName": server.bucket, "Media": media, "LanguageCode": "en-US"}
     speech = aws.call("transcribe", "start_transcription_job", **request)
     for call in (video, speech):
         assert await error_of(call) == ("LimitExceededException", 400)
-    limit(standin)
+    limit(server)
     await aws.call("rekognition", "start_label_detection", Video=place)
 
 
-async def test_its_limits_are_those_of_aws_and_no_rates(standin: Server) -> None:
-    limits = (await standin.send("GET", "/_standin/limits")).json()
+async def test_its_limits_are_those_of_aws_and_no_rates(server: Server) -> None:
+    limits = (await server.send("GET", "/_standin/limits")).json()
     assert (limits["video_jobs"], limits["transcription_jobs"], limits["rates"]) == (20, 100, {})
 
 
@@ -145,10 +145,10 @@ async def test_its_limits_are_those_of_aws_and_no_rates(standin: Server) -> None
     ],
 )
 async def test_what_are_no_limits_is_refused_and_changes_nothing(
-    standin: Server, limits: dict[str, Any], part: str
+    server: Server, limits: dict[str, Any], part: str
 ) -> None:
-    limit(standin, rates={"DetectLabels": 7})
-    answer = await standin.send("PUT", "/_standin/limits", json=limits)
+    limit(server, rates={"DetectLabels": 7})
+    answer = await server.send("PUT", "/_standin/limits", json=limits)
     assert answer.status_code == 400
     assert part in answer.json()["error"]
-    assert (await standin.send("GET", "/_standin/limits")).json()["rates"] == {"DetectLabels": 7}
+    assert (await server.send("GET", "/_standin/limits")).json()["rates"] == {"DetectLabels": 7}

@@ -11,12 +11,12 @@ from mediaq.embedded.standin.objects import BLOCK, NoObject, Objects, TooLarge
 pytest_plugins = ["standin_fixtures"]
 
 
-async def test_a_file_of_ranges_reads_as_the_whole_does(standin: Server) -> None:
+async def test_a_file_of_ranges_reads_as_the_whole_does(server: Server) -> None:
     data = b"".join(number.to_bytes(4) for number in range(3 * BLOCK // 4 + 5))
     key = "a folder/räksmörgås & co.bin"
-    standin.put(key, data)
-    objects = Objects(standin.s3_url)
-    file = objects.open(standin.bucket, key, len(data))
+    server.put(key, data)
+    objects = Objects(server.s3_url)
+    file = objects.open(server.bucket, key, len(data))
     whole = io.BytesIO(data)
 
     def compare() -> None:
@@ -31,12 +31,12 @@ async def test_a_file_of_ranges_reads_as_the_whole_does(standin: Server) -> None
     await objects.close()
 
 
-async def test_an_object_that_is_too_large_is_not_read(standin: Server) -> None:
-    standin.put("object", b"12345")
-    objects = Objects(standin.s3_url)
-    assert await objects.read(standin.bucket, "object", 5) == b"12345"
+async def test_an_object_that_is_too_large_is_not_read(server: Server) -> None:
+    server.put("object", b"12345")
+    objects = Objects(server.s3_url)
+    assert await objects.read(server.bucket, "object", 5) == b"12345"
     with pytest.raises(TooLarge, match="5 bytes"):
-        await objects.read(standin.bucket, "object", 4)
+        await objects.read(server.bucket, "object", 4)
     with pytest.raises(NoObject):
-        await objects.read(standin.bucket, "other", 5)
+        await objects.read(server.bucket, "other", 5)
     await objects.close()

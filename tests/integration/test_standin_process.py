@@ -42,58 +42,58 @@ def started(s3_url: str, *options: str) -> Iterator[Started]:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_it_says_one_line_and_leaves_when_told(s3_url: str, number: int) -> None:
-    with started(s3_url) as standin:
-        standin.process.send_signal(number)
-        output, errors = standin.process.communicate(timeout=10)
-        assert (standin.process.returncode, output, errors) == (0, "", "")
+    with started(s3_url) as server:
+        server.process.send_signal(number)
+        output, errors = server.process.communicate(timeout=10)
+        assert (server.process.returncode, output, errors) == (0, "", "")
 
 
 async def sentiment(aws: Aws, text: str) -> None:
     await aws.call("comprehend", "detect_sentiment", Text=text, LanguageCode="en")
 
 
-async def test_a_killed_stand_in_has_lost_no_answered_call(standin: Server, aws: Aws, tmp_path: Path) -> None:
+async def test_a_killed_stand_in_has_lost_no_answered_call(server: Server, aws: Aws, tmp_path: Path) -> None:
     """Not even where it was killed while it wrote, which leaves half a line of a call not yet answered."""
     file = tmp_path / "ledger.jsonl"
     before: list[dict[str, Any]] = []
     for texts in (("one", "two"), ("three",), ()):
-        with started(standin.s3_url, "--data", str(file)) as running:
-            assert evolve(standin, url=running.url).calls() == before
+        with started(server.s3_url, "--data", str(file)) as running:
+            assert evolve(server, url=running.url).calls() == before
             async with aws.at(running.url) as clients:
                 for text in texts:
                     await sentiment(clients, text)
-            before = evolve(standin, url=running.url).calls()
+            before = evolve(server, url=running.url).calls()
             running.process.kill()
             running.process.wait()
         file.write_bytes(file.read_bytes() + b'{"calls":[{"id"')
     assert len(before) == 3
 
 
-async def test_jobs_outlive_the_process(standin: Server, aws: Aws, tmp_path: Path) -> None:
+async def test_jobs_outlive_the_process(server: Server, aws: Aws, tmp_path: Path) -> None:
     """Open jobs go on, ended ones are known, names and tokens stay taken, nothing is billed twice."""
-    place = standin.put("film.mp4", film("red"))
-    standin.put("talk.wav", recording())
-    media = {"MediaFileUri": f"s3://{standin.bucket}/talk.wav"}
-    speech = {"TranscriptionJobName": standin.bucket, "Media": media, "LanguageCode": "en-US"}
+    place = server.put("film.mp4", film("red"))
+    server.put("talk.wav", recording())
+    media = {"MediaFileUri": f"s3://{server.bucket}/talk.wav"}
+    speech = {"TranscriptionJobName": server.bucket, "Media": media, "LanguageCode": "en-US"}
     request = {"Video": place, "ClientRequestToken": "a-token"}
-    with started(standin.s3_url, "--data", str(tmp_path), "--seconds-per-state", "0.05") as first:
+    with started(server.s3_url, "--data", str(tmp_path), "--seconds-per-state", "0.05") as first:
         async with aws.at(first.url) as clients:
             done = (await clients.call("rekognition", "start_label_detection", **request))["JobId"]
             labels = content(await labelled(clients, done))
         first.process.kill()
-    with started(standin.s3_url, "--data", str(tmp_path), "--seconds-per-state", "30") as second:
+    with started(server.s3_url, "--data", str(tmp_path), "--seconds-per-state", "30") as second:
         async with aws.at(second.url) as clients:
             await clients.call("transcribe", "start_transcription_job", **speech)
         second.process.kill()
-    with started(standin.s3_url, "--data", str(tmp_path), "--seconds-per-state", "0.05") as third:
+    with started(server.s3_url, "--data", str(tmp_path), "--seconds-per-state", "0.05") as third:
         async with aws.at(third.url) as clients:
-            assert (await transcribed(clients, standin.bucket))["TranscriptionJobStatus"] == "COMPLETED"
+            assert (await transcribed(clients, server.bucket))["TranscriptionJobStatus"] == "COMPLETED"
             assert content(await labelled(clients, done)) == labels
             again = await clients.call("rekognition", "start_label_detection", **request)
             assert again["JobId"] == done
             with pytest.raises(ClientError, match="ConflictException"):
                 await clients.call("transcribe", "start_transcription_job", **speech)
-        assert [item for item, *_ in evolve(standin, url=third.url).bill()] == [
+        assert [item for item, *_ in evolve(server, url=third.url).bill()] == [
             "rekognition.video.labels",
             "transcribe.batch",
         ]
@@ -103,10 +103,10 @@ def content(answer: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in answer.items() if name != "ResponseMetadata"}
 
 
-async def test_rates_can_be_given_on_the_command_line(standin: Server) -> None:
+async def test_rates_can_be_given_on_the_command_line(server: Server) -> None:
     options = ("--rate", "DetectLabels=5", "--rate", "DetectText=2.5")
-    with started(standin.s3_url, *options) as running:
-        limits = (await evolve(standin, url=running.url).send("GET", "/_standin/limits")).json()
+    with started(server.s3_url, *options) as running:
+        limits = (await evolve(server, url=running.url).send("GET", "/_standin/limits")).json()
     assert limits["rates"] == {"DetectLabels": 5, "DetectText": 2.5}
 
 
