@@ -76,7 +76,7 @@ def check_length(size: int, member: Member) -> None:
         AwsError: They are too short or too long.
     """
     shown = f"java.nio.HeapByteBuffer[pos=0 lim={size} cap={size}]"
-    found = [_sentence(member, f"'{shown}'", broken) for broken in _out_of_bounds(size, "length", member)]
+    found = [_sentence(member, f"Value '{shown}'", broken) for broken in _out_of_bounds(size, "length", member)]
     if found:
         raise _broken_constraints(found, "ValidationException")
 
