@@ -75,8 +75,8 @@ def check_length(size: int, member: Member) -> None:
     Raises:
         AwsError: They are too short or too long.
     """
-    shown = f"java.nio.HeapByteBuffer[pos=0 lim={size} cap={size}]"
-    found = [_sentence(member, f"Value '{shown}'", broken) for broken in _out_of_bounds(size, "length", member)]
+    shown = f"Value 'java.nio.HeapByteBuffer[pos=0 lim={size} cap={size}]'"
+    found = [_sentence(member, shown, broken) for broken in _out_of_bounds(size, "length", member)]
     if found:
         raise _broken_constraints(found, "ValidationException")
 
