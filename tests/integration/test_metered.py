@@ -305,7 +305,9 @@ async def dripping(overrides: dict[str, str]) -> AsyncIterator[None]:
         while not writer.is_closing():
             writer.write(b" ")
             await asyncio.sleep(0.05)
+        over.set()
 
+    over = asyncio.Event()
     async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
         overrides |= {
@@ -316,6 +318,7 @@ async def dripping(overrides: dict[str, str]) -> AsyncIterator[None]:
             "MEDIAQ_AWS__PROVIDER_PATIENCE": "0",
         }
         yield
+        await over.wait()
 
 
 async def test_a_call_takes_no_longer_than_it_may_however_its_answer_comes(
