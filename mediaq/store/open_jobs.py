@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from attrs import frozen
 
@@ -69,19 +70,18 @@ async def count_death(store: Store, job: OpenJob, push: str) -> bool:
 
 async def hand_back(store: Store, job: OpenJob) -> bool:
     """Hands back an attempt that was cut off, unused; tells whether the job was still as it was read."""
-    async with store.transaction() as connection:
-        media_item = await store.queries.hand_back_job(connection, id=job.id, fence=job.fence)
-        if media_item is not None:
-            await derive_status(store, connection, media_item)
-        return media_item is not None
+    return await _move(store, job, store.queries.hand_back_job)
 
 
 async def close(store: Store, job: OpenJob, reason: str) -> bool:
     """Fails a job whose end is known from elsewhere; tells whether it was still as it was read."""
+    return await _move(store, job, store.queries.close_job, failed_reason=storable(reason))
+
+
+async def _move(store: Store, job: OpenJob, move: Any, **how: Any) -> bool:
+    """Moves a job on, and with it what its media item shows, by a query that returns the item's id."""
     async with store.transaction() as connection:
-        media_item = await store.queries.close_job(
-            connection, id=job.id, fence=job.fence, failed_reason=storable(reason)
-        )
+        media_item = await move(connection, id=job.id, fence=job.fence, **how)
         if media_item is not None:
             await derive_status(store, connection, media_item)
         return media_item is not None
