@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import IntEnum
 from itertools import zip_longest
-from typing import TypeVar
+from typing import Any, TypeVar
 
+import msgspec
 from attrs import evolve, frozen
 
 from mediaq.errors import Refused
@@ -70,6 +71,20 @@ class Entry:
     certainty: Certainty
     names: frozenset[str] = frozenset()
 
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> Entry:
+        """Reads a cost row as `store/sql/costs.sql` gives it, whatever further columns it has."""
+        return cls(
+            id=row["id"],
+            job_id=row["job_id"],
+            operation=row["operation"],
+            item=row["item"],
+            units=row["units"],
+            amount=row["amount"],
+            certainty=Certainty(row["certainty"]),
+            names=_names(row["request_id"], row["provider_id"], row["token"]),
+        )
+
     @property
     def billed(self) -> bool:
         """Whether the call is known to be billed."""
@@ -99,6 +114,55 @@ class Call:
     resource: str
     names: frozenset[str]
     amount: Decimal = Decimal(0)
+
+
+@frozen(kw_only=True)
+class ListedCall:
+    """A line of the stand-in's own list, as far as it matters here."""
+
+    id: str
+    operation: str
+    item: str
+    units: Decimal
+    at: datetime
+    resource: str
+    request_id: str | None = None
+    job: str | None = None
+    request_token: str | None = None
+
+
+@frozen
+class Listed:
+    """What `GET /_standin/calls?billed=true` answers."""
+
+    calls: list[ListedCall]
+
+
+def read_calls(answer: bytes) -> list[Call]:
+    """Reads the calls that the stand-in would have billed.
+
+    Args:
+        answer: What `GET /_standin/calls?billed=true` answers.
+
+    Raises:
+        msgspec.DecodeError: It is no such list.
+    """
+    return [
+        Call(
+            id=line.id,
+            operation=our_name(line.operation),
+            item=line.item,
+            units=line.units,
+            at=line.at,
+            resource=line.resource,
+            names=_names(line.request_id, line.job, line.request_token),
+        )
+        for line in msgspec.json.decode(answer, type=Listed).calls
+    ]
+
+
+def _names(*names: str | None) -> frozenset[str]:
+    return frozenset(name for name in names if name)
 
 
 @frozen

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 import click
 import httpx
 import msgspec
-from attrs import frozen
 
 from mediaq import audit
 from mediaq.commands.database import with_store
@@ -19,34 +17,11 @@ from mediaq.commands.tables import make_table, print_table
 from mediaq.errors import MediaqError
 from mediaq.model import Certainty
 from mediaq.store import costs as ledger
-from mediaq.store import operations
 
 ENDPOINT = "AWS_ENDPOINT_URL"
 # Sentences about single calls that are printed at most.
 MOST_FAULTS = 20
 REAL_AWS = "AWS itself keeps no such list: there, compare with the Cost and Usage Report"
-
-
-@frozen(kw_only=True)
-class BilledCall:
-    """A line of the stand-in's ledger, as far as it matters here."""
-
-    id: str
-    operation: str
-    item: str
-    units: Decimal
-    at: datetime
-    resource: str
-    request_id: str | None = None
-    job: str | None = None
-    request_token: str | None = None
-
-
-@frozen
-class BilledCalls:
-    """What `GET /_standin/calls?billed=true` answers."""
-
-    calls: list[BilledCall]
 
 
 @click.command()
@@ -60,7 +35,7 @@ class BilledCalls:
 def costs(user: str | None, check: bool) -> None:
     """Sums the cost ledger by service, operation and certainty, in US dollars."""
     if not check:
-        _print_sums(with_store(lambda store: operations.cost_summary(store, user)))
+        _print_sums(with_store(lambda store: ledger.summary(store, user)))
     elif user is None:
         _check()
     else:
@@ -81,7 +56,7 @@ def _print_sums(rows: list[dict[str, Any]]) -> None:
 
 def _check() -> None:
     rows = with_store(ledger.entries)
-    found = audit.compare((_entry(row) for row in rows), (_call(call) for call in _fetch_calls()))
+    found = audit.compare(map(audit.Entry.of, rows), _fetch_calls())
     table = make_table("item", "operation", "provider", "billed", "possibly billed", "verdict", folded=4)
     for line in found.lines:
         sums = (_show(part) for part in (line.truth, line.billed, line.possible))
@@ -100,7 +75,7 @@ def _show(part: audit.Sum) -> str:
     return f"{calls}, {units}, ${part.amount.normalize():f}"
 
 
-def _fetch_calls() -> list[BilledCall]:
+def _fetch_calls() -> list[audit.Call]:
     """Asks the stand-in what it would have billed.
 
     Raises:
@@ -115,38 +90,9 @@ def _fetch_calls() -> list[BilledCall]:
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise MediaqError(f"no AWS stand-in answers at {url} ({ENDPOINT}): {error}") from error
     try:
-        return msgspec.json.decode(answer.raise_for_status().content, type=BilledCalls).calls
+        return audit.read_calls(answer.raise_for_status().content)
     except (httpx.HTTPStatusError, msgspec.DecodeError) as error:
         raise MediaqError(
             f"{address} ({ENDPOINT}) is no AWS stand-in: it answers {answer.status_code} to GET {url}, "
             f"and no list of calls. {REAL_AWS}"
         ) from error
-
-
-def _entry(row: dict[str, Any]) -> audit.Entry:
-    return audit.Entry(
-        id=row["id"],
-        job_id=row["job_id"],
-        operation=row["operation"],
-        item=row["item"],
-        units=row["units"],
-        amount=row["amount"],
-        certainty=Certainty(row["certainty"]),
-        names=_names(row["request_id"], row["provider_id"], row["token"]),
-    )
-
-
-def _call(call: BilledCall) -> audit.Call:
-    return audit.Call(
-        id=call.id,
-        operation=audit.our_name(call.operation),
-        item=call.item,
-        units=call.units,
-        at=call.at,
-        resource=call.resource,
-        names=_names(call.request_id, call.job, call.request_token),
-    )
-
-
-def _names(*names: str | None) -> frozenset[str]:
-    return frozenset(name for name in names if name)

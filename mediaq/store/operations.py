@@ -226,16 +226,6 @@ async def parts(store: Store, job: Job, operation: str) -> dict[str, Any]:
     return {row["part"]: row["result"] async for row in rows}
 
 
-async def costs(store: Store, job_id: str) -> list[Row]:
-    """Returns a job's cost rows in the order of its calls."""
-    return [dict(row) async for row in store.queries.job_costs(store.pool, job_id=job_id)]
-
-
-async def cost_summary(store: Store, user_id: str | None) -> list[Row]:
-    """Returns the sums of the ledger by service, operation and certainty, of one user or of all."""
-    return [dict(row) async for row in store.queries.cost_summary(store.pool, user_id=user_id)]
-
-
 def _beginning(job: Job, service: str, operation: str, part: str, estimate: Charge | None) -> Row:
     return {
         "key": uuid.uuid4().hex,

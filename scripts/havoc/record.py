@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
-from decimal import Decimal
-from typing import Any
 
 from attrs import frozen
 
 from havoc.ground import Ground
 from mediaq import audit
-from mediaq.model import Certainty
 
 _JOBS = """
 select jobs.id, media_item_id, status, processing_status as media_status, attempts, deaths, failed_reason,
@@ -27,8 +23,8 @@ select id, job_id, operation, part, state, error,
 from operation_runs
 """
 _COSTS = """
-select cost.id, cost.run_id, cost.job_id, cost.operation, item, units, amount, certainty, provider_id, token,
-       to_jsonb(cost) ->> 'request_id' as request_id
+select cost.id, cost.run_id, cost.job_id, cost.operation, item, units, amount, certainty,
+       request_id, provider_id, token
 from cost_entries cost left join operation_runs run on run.id = run_id
 where certainty <> 'reused'
 """
@@ -103,36 +99,6 @@ async def read_record(ground: Ground) -> Record:
     async with ground.postgres() as connection:
         jobs = [Job(**row) for row in await connection.fetch(_JOBS)]
         runs = [Run(**row) for row in await connection.fetch(_RUNS)]
-        costs = [_cost(row) for row in await connection.fetch(_COSTS)]
+        costs = [Cost(row["run_id"], audit.Entry.of(dict(row))) for row in await connection.fetch(_COSTS)]
     answer = (await ground.standin.get("calls", params={"billed": "true"}, timeout=60)).raise_for_status()
-    return Record(jobs, runs, costs, [_call(call) for call in answer.json()["calls"]])
-
-
-def _cost(row: Any) -> Cost:
-    entry = audit.Entry(
-        id=row["id"],
-        job_id=row["job_id"],
-        operation=row["operation"],
-        item=row["item"],
-        units=row["units"],
-        amount=row["amount"],
-        certainty=Certainty(row["certainty"]),
-        names=_names(row["request_id"], row["provider_id"], row["token"]),
-    )
-    return Cost(row["run_id"], entry)
-
-
-def _call(call: dict[str, Any]) -> audit.Call:
-    return audit.Call(
-        id=call["id"],
-        operation=audit.our_name(call["operation"]),
-        item=call["item"],
-        units=Decimal(call["units"]),
-        at=datetime.fromisoformat(call["at"]),
-        resource=call["resource"],
-        names=_names(call.get("request_id"), call["job"], call["request_token"]),
-    )
-
-
-def _names(*names: str | None) -> frozenset[str]:
-    return frozenset(name for name in names if name)
+    return Record(jobs, runs, costs, audit.read_calls(answer.content))

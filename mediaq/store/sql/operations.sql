@@ -197,14 +197,3 @@ where job_id = :job_id and operation = :operation and state = 'part_succeeded';
 -- Guarantees: counts what the provider itself reported as failed, and no call that may still be running there.
 select count(*) from operation_runs
 where job_id = :job_id and operation = :operation and state in ('job_failed', 'refused');
-
--- name: job_costs
-select operation, service, item, units, unit, unit_price, price_version, amount, certainty
-from cost_entries where job_id = :job_id order by id;
-
--- name: cost_summary
-select service, operation, certainty, count(*) as calls, sum(units) as units, unit, sum(amount) as amount
-from cost_entries
-where (:user_id::text is null or user_id = :user_id)
-group by service, operation, certainty, unit
-order by service, operation, certainty;
