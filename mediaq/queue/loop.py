@@ -106,6 +106,7 @@ class WorkLoop:
         self._context = copy_context()
         self._over = asyncio.Event()
         self._following: set[asyncio.Future[Any]] = set()
+        self._news = False
 
     async def work(self) -> None:
         """Works until it is told to stop, or until there is nothing left to do."""
@@ -171,8 +172,8 @@ class WorkLoop:
 
     def _followed(self, task: asyncio.Future[Any]) -> None:
         self._following.discard(task)
-        if self._burst:
-            self._look_again(self.lanes)
+        # Seen by the next exchange: the answer of one that is on its way knows nothing of it.
+        self._news = True
         self._stir()
 
     def _forget(self, task: asyncio.Future[Any]) -> None:
@@ -213,9 +214,10 @@ class WorkLoop:
 
     def _exchange_what_is_due(self) -> None:
         while not self._away and len(self._exchanges) < MOST_EXCHANGES:
-            if self._burst and self.ended:
+            if self._burst and (self.ended or self._news):
                 # What ends may leave more to do, in any of the queues; nobody waits for it here.
                 self._look_again(self.lanes)
+            self._news = False
             asks = self._asks()
             if not self.ended and not asks:
                 return

@@ -3,12 +3,12 @@
 import asyncio
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import psutil
 from house import Api
+from processes import kill_family
 
 from mediaq.embedded import ports
 
@@ -27,11 +27,7 @@ async def running(environment: dict[str, str], *command: str) -> AsyncIterator[a
         yield process
     finally:
         if process.returncode is None:
-            with suppress(psutil.NoSuchProcess):
-                children = psutil.Process(process.pid).children(recursive=True)
-                process.kill()
-                for child in children:
-                    child.kill()
+            kill_family(process.pid)
             await process.wait()
 
 

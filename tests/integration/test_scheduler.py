@@ -16,6 +16,7 @@ from typing import Any
 import foreign
 import psutil
 import pytest
+from processes import kill_family
 from queue_kit import JOB, NAME, work
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
@@ -306,9 +307,7 @@ async def test_beside_a_stock_worker_with_a_scheduler_each_job_runs_once_though_
                 await asyncio.sleep(0.05)
         await until(lambda: set(statuses(sync, *job_ids)) == {"finished"})
     finally:
-        children = psutil.Process(worker.pid).children(recursive=True)
-        for process in (worker, *children):
-            process.kill()
+        kill_family(worker.pid)
         await worker.wait()
     assert rq.scheduler_pid == os.getpid()
     assert {len(RQJob.fetch(job_id, connection=sync).results()) for job_id in job_ids} == {1}

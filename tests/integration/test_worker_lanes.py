@@ -1,6 +1,8 @@
 """A lane a queue: as many jobs at once as it has slots, no more and no fewer."""
 
+import asyncio
 import threading
+from typing import Any
 
 import chores
 import pytest
@@ -20,6 +22,8 @@ from worker_kit import (
     until,
     work,
 )
+
+from mediaq.queue.calls import Calls
 
 pytest_plugins = ["queue_fixtures", "worker_fixtures"]
 
@@ -140,6 +144,27 @@ def test_burst_runs_what_a_rate_limit_lets_in_meanwhile(sync: Redis, stock: Queu
     burst(sync)
     assert {status_of(job) for job in jobs} == {"finished"}
     assert sorted(chores.noted) == [0, 1, 2, 3]
+
+
+def test_burst_takes_no_late_answer_for_what_a_rate_limit_has_let_in_since(
+    sync: Redis, stock: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next job is let in while the answer of a claim that did not meet it is still on its way."""
+    claim = Calls.claim
+
+    def claim_slowly(calls: Calls, *arguments: Any) -> asyncio.Future[list[Any]]:
+        async def arrive() -> list[Any]:
+            answer = await claim(calls, *arguments)
+            await asyncio.sleep(0.1)
+            return answer
+
+        return asyncio.ensure_future(arrive())
+
+    monkeypatch.setattr(Calls, "claim", claim_slowly)
+    for number in range(3):
+        stock.enqueue("chores.anote", number, rate_limit=RateLimit("limit", 1))
+    burst(sync)
+    assert chores.noted == [0, 1, 2]
 
 
 @pytest.mark.parametrize("lets_go", [True, False])

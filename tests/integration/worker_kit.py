@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 
 import attrs
 import chores
-import psutil
 from attrs import frozen
+from processes import kill_family
 from redis import Redis
 from redis.sentinel import SentinelConnectionPool
 from rq import Queue
@@ -194,9 +194,7 @@ class Shell:
             yield process
         finally:
             if process.poll() is None:
-                for child in psutil.Process(process.pid).children(recursive=True):
-                    child.kill()
-                process.kill()
+                kill_family(process.pid)
             process.communicate()
 
     def run(self, *command: str, slots: int = 10, status: int = 0) -> str:
