@@ -10,10 +10,9 @@ from starlette.routing import Route
 
 from mediaq.resources import open_resources
 from mediaq.service.auth import Authenticator
+from mediaq.service.endpoints import ENDPOINTS
 from mediaq.service.health import get_healthz, get_readyz
-from mediaq.service.media import get_similar
 from mediaq.service.problems import EXPECTED, answer_error
-from mediaq.service.routes import get_job, get_queues, post_job
 from mediaq.settings import Settings
 from mediaq.upkeep import upkeep
 
@@ -34,10 +33,7 @@ def create_app(settings: Settings) -> Starlette:
 
     return Starlette(
         routes=[
-            Route("/api/queues", get_queues),
-            Route("/api/queues/{job_type}", post_job, methods=["POST"]),
-            Route("/api/queues/{job_type}/{job_id}", get_job),
-            Route("/api/media/{media_item:path}/similar", get_similar),
+            *(endpoint.route() for endpoint in ENDPOINTS),
             Route("/healthz", get_healthz),
             Route("/readyz", get_readyz),
         ],

@@ -1,4 +1,4 @@
-"""Request bodies: bounded, decoded and checked; what is wrong is named."""
+"""What requests carry, bodies and queries: bounded, decoded and checked; what is wrong is named."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import Any, TypeVar
 
 import msgspec
+from starlette.datastructures import QueryParams
 from starlette.requests import Request
 
 from mediaq.service.problems import Problem
@@ -45,6 +46,23 @@ def decode_body(body: bytes, kind: type[T]) -> T:
         raise _invalid(f"the body is not JSON: {error}", None) from None
     except RecursionError:
         raise _invalid("the body is nested too deeply", None) from None
+
+
+def decode_query(query: QueryParams, kind: type[T]) -> T:
+    """Decodes a query and checks it; numbers and the like are read from their text.
+
+    Args:
+        query: The query; of a name that is given several times the last counts.
+        kind: The type.
+
+    Raises:
+        Problem: 422, with the wrong parameter's name as `field`.
+    """
+    try:
+        return msgspec.convert(dict(query), kind, strict=False)
+    except msgspec.ValidationError as error:
+        detail, field = _blame(str(error))
+        raise _invalid(detail, field) from None
 
 
 def _invalid(detail: str, field: str | None) -> Problem:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from http import HTTPStatus
+from typing import Annotated
 
-from starlette.requests import Request
+import msgspec
+from msgspec import Meta
 from starlette.responses import Response
 
-from mediaq.resources import Resources
+from mediaq.pipelines.requests import Name
 from mediaq.service.answers import answer
+from mediaq.service.endpoint import Call
 from mediaq.service.problems import Problem
 from mediaq.store.vectors import find_similar
 
@@ -16,17 +19,28 @@ from mediaq.store.vectors import find_similar
 SIMILAR, MOST_SIMILAR = 10, 100
 
 
-async def get_similar(request: Request) -> Response:
+class SimilarQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What similar media items are asked for by.
+
+    Args:
+        model: The model whose vectors are compared; without it, that of the item's newest vector.
+        limit: How many items the answer has at most.
+    """
+
+    model: Name | None = None
+    limit: Annotated[int, Meta(ge=1, le=MOST_SIMILAR)] = SIMILAR
+
+
+async def get_similar(call: Call) -> Response:
     """Shows the caller's media items that are most like one of theirs; to admins, everybody's."""
-    caller = await request.app.state.authenticator.caller(request)
-    resources: Resources = request.app.state.resources
-    media_item, model = request.path_params["media_item"], request.query_params.get("model")
+    caller, resources = call.caller, call.resources
+    media_item, model = call.path["media_item"], call.query.model
     found = await find_similar(
         resources.store,
         media_item,
         user_id=None if caller.admin else caller.user_id,
         model=model,
-        most=_limit(request),
+        most=call.query.limit,
         seconds=resources.settings.database.timeout,
     )
     if found is None:
@@ -52,11 +66,3 @@ async def get_similar(request: Request) -> Response:
             ],
         }
     )
-
-
-def _limit(request: Request) -> int:
-    given = request.query_params.get("limit", str(SIMILAR))
-    if not (given.isascii() and given.isdecimal() and 1 <= int(given[:9]) <= MOST_SIMILAR):
-        detail = f"limit: it is a whole number from 1 to {MOST_SIMILAR}, not {given!r}"
-        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, field="limit")
-    return int(given)

@@ -22,8 +22,8 @@ from mediaq.pipelines.catalog import find_pipeline
 from mediaq.pipelines.operation import Pipeline
 from mediaq.resources import Resources
 from mediaq.service.answers import answer, links, show_job
-from mediaq.service.auth import Caller
 from mediaq.service.bodies import decode_body, read_body
+from mediaq.service.endpoint import Call
 from mediaq.service.problems import Problem, unknown
 from mediaq.store import jobs
 from mediaq.store.acceptance import accept
@@ -34,12 +34,10 @@ LONGEST_KEY = 255
 JOB_ID = re.compile("[A-Za-z0-9_-]+")
 
 
-async def post_job(request: Request) -> Response:
+async def post_job(call: Call) -> Response:
     """Accepts a job: on record first, then in its queue. Once on record it is kept, whatever follows."""
-    caller = await request.app.state.authenticator.caller(request)
-    pipeline = _pipeline(request)
-    new = _new_job(request, caller, pipeline, await read_body(request))
-    resources: Resources = request.app.state.resources
+    resources, pipeline = call.resources, _pipeline(call)
+    new = _new_job(call, pipeline, await read_body(call.request))
     # Known to be away, Redis is refused for before anything is on record.
     await resources.queues[new.type].ping()
     job, is_new = await _accept(resources, new)
@@ -50,51 +48,48 @@ async def post_job(request: Request) -> Response:
     return answer(content, HTTPStatus.ACCEPTED, {"Location": links(job)["self"]})
 
 
-async def get_job(request: Request) -> Response:
+async def get_job(call: Call) -> Response:
     """Shows a job to its owner and to admins."""
-    caller = await request.app.state.authenticator.caller(request)
-    pipeline = _pipeline(request)
-    job_id = request.path_params["job_id"]
-    found = await _find(request.app.state.resources, job_id) if JOB_ID.fullmatch(job_id) else None
+    pipeline, job_id = _pipeline(call), call.path["job_id"]
+    found = await _find(call.resources, job_id) if JOB_ID.fullmatch(job_id) else None
     if found is None or found[0].type != pipeline.queue:
         raise Problem(HTTPStatus.NOT_FOUND, f"there is no {pipeline.queue} job {job_id}")
     job, costs = found
-    if not caller.may_see(job.user_id):
+    if not call.caller.may_see(job.user_id):
         raise Problem(HTTPStatus.FORBIDDEN, f"job {job.id} belongs to another user")
-    return answer(show_job(job, costs, caller))
+    return answer(show_job(job, costs, call.caller))
 
 
-async def get_queues(request: Request) -> Response:
+async def get_queues(call: Call) -> Response:
     """Counts the jobs of every queue."""
-    await request.app.state.authenticator.caller(request)
-    resources: Resources = request.app.state.resources
-    counts = await asyncio.gather(*(queue.counts() for queue in resources.queues.values()))
-    named = zip(resources.queues, counts, strict=True)
+    queues = call.resources.queues
+    counts = await asyncio.gather(*(queue.counts() for queue in queues.values()))
+    named = zip(queues, counts, strict=True)
     return answer({"queues": [{"name": name, "counts": attrs.asdict(count)} for name, count in named]})
 
 
-def _pipeline(request: Request) -> Pipeline:
-    job_type = request.path_params["job_type"]
+def _pipeline(call: Call) -> Pipeline:
+    job_type = call.path["job_type"]
     if (pipeline := find_pipeline(job_type)) is None:
         raise Problem(HTTPStatus.NOT_FOUND, f"there is no job type {job_type}")
     return pipeline
 
 
-def _new_job(request: Request, caller: Caller, pipeline: Pipeline, body: bytes) -> NewJob:
-    asked = msgspec.to_builtins(decode_body(body, pipeline.request))
-    if asked.pop("userId", caller.user_id) != caller.user_id:
+def _new_job(call: Call, pipeline: Pipeline, body: bytes) -> NewJob:
+    asked, user_id = msgspec.to_builtins(decode_body(body, pipeline.request)), call.caller.user_id
+    if asked.pop("userId", user_id) != user_id:
         raise Problem(HTTPStatus.FORBIDDEN, "userId: it is not the token's", field="userId")
-    queue = request.app.state.resources.settings.queues.named(pipeline.queue)
+    queue = call.resources.settings.queues.named(pipeline.queue)
     return NewJob(
         id=uuid.uuid4().hex,
         type=pipeline.queue,
-        user_id=caller.user_id,
+        user_id=user_id,
         media_item_id=asked["mediaItemId"],
         cost_center=asked.get("costCenter"),
         request=asked,
         operations=pipeline.planned(asked),
         max_attempts=queue.attempts,
-        idempotency_key=_idempotency_key(request),
+        idempotency_key=_idempotency_key(call.request),
         digest=_digest(pipeline, asked),
     )
 

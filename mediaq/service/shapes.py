@@ -1,0 +1,137 @@
+"""What the service answers, as types: they describe it in the OpenAPI document."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from mediaq.model import Certainty, JobStatus, TaskStatus
+
+Millis = Annotated[int, Meta(description="Milliseconds since the epoch, UTC.")]
+Dollars = Annotated[Decimal, Meta(description="US dollars, exact.")]
+
+
+class Shape(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
+    """Content in JSON: names in camelCase, nothing beside what it declares."""
+
+
+class Links(Shape):
+    """Where a job is found."""
+
+    self: str
+
+
+class Accepted(Shape):
+    """A job that is on record now."""
+
+    id: str
+    job_type: str
+    status: JobStatus
+    links: Links
+
+
+class SubTask(Shape, omit_defaults=True):
+    """How one operation stands."""
+
+    status: TaskStatus
+    message: str | None = None
+
+
+class Progress(Shape):
+    """How far a job is: operations ended of all, and where each stands."""
+
+    current: int
+    total: int
+    message: str
+    sub_tasks: dict[str, SubTask]
+
+
+class JobCost(Shape):
+    """What one call of a job cost."""
+
+    operation: str
+    service: str
+    item: str
+    units: Decimal
+    unit: str
+    unit_price: Dollars
+    price_version: str
+    amount: Dollars
+    certainty: Certainty
+
+
+class JobShown(Shape):
+    """A job as its owner sees it."""
+
+    id: str
+    job_type: str
+    name: str
+    data: dict[str, Any]
+    progress: Progress
+    attempts_made: int
+    timestamp: Millis
+    processed_on: Millis | None
+    finished_on: Millis | None
+    returnvalue: dict[str, Any] | None
+    failed_reason: str | None
+    stacktrace: Annotated[list[str], Meta(description="Shown to admins only.")]
+    status: JobStatus
+    cost: Annotated[Dollars, Meta(description="What is known to be billed.")]
+    possible_cost: Annotated[Dollars, Meta(description="Of calls whose answers were lost: billed or not.")]
+    costs: list[JobCost]
+    links: Links
+
+
+class Counts(Shape):
+    """How many jobs of a queue are in which state, in Redis."""
+
+    waiting: int
+    active: int
+    completed: int
+    failed: int
+    delayed: int
+    paused: int
+
+
+class QueueShown(Shape):
+    """A queue and its counts."""
+
+    name: str
+    counts: Counts
+
+
+class QueuesShown(Shape):
+    """All queues."""
+
+    queues: list[QueueShown]
+
+
+class SimilarItem(Shape):
+    """A media item that is like another."""
+
+    media_item_id: str
+    similarity: Annotated[float, Meta(description="Cosine similarity, 1 for the same direction.")]
+    metadata: dict[str, Any]
+
+
+class SimilarItems(Shape):
+    """The media items most like another, the most similar first."""
+
+    media_item_id: str
+    model: str
+    dimensions: int
+    items: list[SimilarItem]
+
+
+class ProblemShown(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An answer other than the one asked for, as of RFC 9457; it may have further members."""
+
+    type: Literal["about:blank"]
+    title: str
+    status: int
+    detail: str
+    error: Annotated[str, Meta(description="The same as `detail`.")]
+    field: Annotated[str | None, Meta(description="What of the request was wrong.")] = None
