@@ -6,7 +6,7 @@ import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 from attrs import frozen
@@ -14,7 +14,7 @@ from msgspec import Meta
 
 from mediaq.errors import Refused
 from mediaq.model import Chunk, Settled, TaskStatus, Vector
-from mediaq.pipelines.embedders import MODELS, Model, check_length, find_model
+from mediaq.pipelines.embedders import MODELS, TITAN_TEXT, Model, check_length, find_model
 from mediaq.pipelines.film import find_film, take_thumbnails
 from mediaq.pipelines.metered import patiently
 from mediaq.pipelines.operation import Operation, Pipeline, Request, Results, Work
@@ -219,6 +219,13 @@ def _unit(vector: Sequence[float]) -> list[float]:
 class AskedModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """A model that a request names, and the length of its vectors."""
 
+    rules: ClassVar[Mapping[str, Any]] = {
+        "oneOf": [
+            {"properties": {"model": {"const": model.name}, "dimensions": {"enum": [*model.lengths, None]}}}
+            for model in MODELS.values()
+        ]
+    }
+
     model: Name
     dimensions: int | None = None
 
@@ -244,6 +251,24 @@ def _check(request: Any) -> None:
             raise ValueError(f"{asked.model} takes texts, no {request.contentType}s")
 
 
+def _rules(content_type: str, needed: str, **further: Any) -> dict[str, Any]:
+    properties = {"contentType": {"const": content_type}, needed: {"type": "string"}, **further}
+    return {"properties": properties, "required": ["contentType", needed]}
+
+
+_TAKE_PICTURES = {
+    "items": {"properties": {"model": {"enum": [model.name for model in MODELS.values() if model.images]}}}
+}
+# What `_check` demands.
+RULES = {
+    "oneOf": [
+        _rules("text", "content", videoFrames={"type": "null"}),
+        _rules("image", "s3Key", videoFrames={"type": "null"}, models=_TAKE_PICTURES),
+        _rules("video", "s3Key", models=_TAKE_PICTURES),
+    ]
+}
+
+
 def _asked(request: Request) -> tuple[str, ...]:  # noqa: ARG001 - the shape of Pipeline.asked
     return ("generateEmbedding",)
 
@@ -264,6 +289,7 @@ EMBEDDING = Pipeline(
     request=checked_type(
         "EmbeddingRequest",
         _check,
+        RULES,
         ("contentType", Literal["text", "image", "video"]),
         ("content", Text | None, None),
         ("s3Key", ObjectKey | None, None),
@@ -275,4 +301,11 @@ EMBEDDING = Pipeline(
     asked=_asked,
     outcome=_outcome,
     metadata=_metadata,
+    example={
+        "mediaItemId": "note-1",
+        "contentType": "text",
+        "content": "We had a wonderful day in Paris.",
+        "metadata": {"album": "holidays"},
+        "models": [{"model": TITAN_TEXT, "dimensions": 256}],
+    },
 )

@@ -121,6 +121,7 @@ class Operation:
         perform: Does it, records it and returns the result.
         needs: The operations whose results it needs, given the request.
         parameters: What callers may say of it; None: nothing but that they want it.
+        example: What a caller may say of it: true, or parameters as they stand in a request.
     """
 
     name: str
@@ -128,6 +129,7 @@ class Operation:
     perform: Perform
     needs: Callable[[Request], tuple[str, ...]] = nothing
     parameters: type | None = None
+    example: bool | Mapping[str, Any] = True
 
 
 def by_name(request: Request) -> tuple[str, ...]:
@@ -154,6 +156,7 @@ class Pipeline:
         outcome: What a job returns, from its operations' results by result key.
         metadata: What a job adds to its media item, from what it returns.
         noted: What its operations put on record beside their results, by name: added to the media item too.
+        example: A request as callers send it, but for the operations.
     """
 
     queue: str
@@ -165,6 +168,7 @@ class Pipeline:
     outcome: Callable[[Results], dict[str, Any]] = by_result_key
     metadata: Callable[[Results], dict[str, Any]] = by_result_key
     noted: tuple[str, ...] = ()
+    example: Mapping[str, Any] = field(factory=dict)
 
     def operation(self, name: str) -> Operation:
         """Returns the operation of that name.

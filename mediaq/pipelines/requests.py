@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 import msgspec
@@ -13,16 +13,23 @@ from mediaq.pipelines.operation import Operation
 NO_NUL = r"\A[^\x00]*\Z"
 Name = Annotated[str, Meta(min_length=1, max_length=200, pattern=NO_NUL)]
 # AWS: an object key has 1 to 1,024 bytes of UTF-8.
-ObjectKey = Annotated[str, Meta(min_length=1, max_length=1024, pattern=NO_NUL)]
-Seconds = Annotated[float, Meta(ge=0)]
+ObjectKey = Annotated[
+    str,
+    Meta(min_length=1, max_length=1024, pattern=NO_NUL, description="The upload's key in the bucket."),
+]
+Seconds = Annotated[float, Meta(ge=0, description="A hint: how long it is, in seconds.")]
 Text = Annotated[str, Meta(min_length=1, pattern=NO_NUL)]
 Field = tuple[str, Any, Any] | tuple[str, Any]
 
+
+def _name(description: str) -> Any:
+    return Annotated[Name, Meta(description=description)]
+
+
 COMMON: tuple[Field, ...] = (
-    ("mediaItemId", Name),
-    ("costCenter", Name | None, None),
-    # Older clients send it; it must be the token's.
-    ("userId", Name | None, None),
+    ("mediaItemId", _name("The media item; an unknown one is made, and is the caller's.")),
+    ("costCenter", _name("Whom the cost is put down to.") | None, None),
+    ("userId", _name("Older clients send it; it must be the token's.") | None, None),
 )
 
 
@@ -31,6 +38,7 @@ def request_type(
     operations: tuple[Operation, ...],
     *fields: Field,
     check: Callable[[Any], None] | None = None,
+    rules: Mapping[str, Any] | None = None,
 ) -> type[msgspec.Struct]:
     """Builds the type of a pipeline's requests: the common fields, the operations, and its own fields.
 
@@ -39,23 +47,30 @@ def request_type(
         operations: The operations that may be asked for, each by `true` or by its parameters; one at least.
         fields: Further fields: name, type and, where it may be left out, default.
         check: Checks the whole; raises ValueError, which names the wrong one as "field `name`".
+        rules: What `check` demands, as JSON Schema.
     """
     asked: type = msgspec.defstruct(
         f"{name}Operations",
         [(operation.name, _ways_to_ask(operation), False) for operation in operations],
-        namespace={"__post_init__": _one_at_least},
+        namespace={
+            "__doc__": "What is asked for: one operation at least, by true or by what is said of it.",
+            "__post_init__": _one_at_least,
+            "rules": {"anyOf": [_asks_for(operation) for operation in operations]},
+        },
         frozen=True,
         forbid_unknown_fields=True,
     )
-    return checked_type(name, check, ("operations", asked), *fields)
+    return checked_type(name, check, rules or {}, ("operations", asked), *fields)
 
 
-def checked_type(name: str, check: Callable[[Any], None] | None, *fields: Field) -> type[msgspec.Struct]:
-    """Builds a request type of the common fields and others, with a check of the whole."""
+def checked_type(
+    name: str, check: Callable[[Any], None] | None, rules: Mapping[str, Any], *fields: Field
+) -> type[msgspec.Struct]:
+    """Builds a request type of the common fields and others, with a check of the whole, and the rules of it."""
     return msgspec.defstruct(
         name,
         [*COMMON, *fields],
-        namespace={"__post_init__": check} if check else {},
+        namespace={"rules": rules, **({"__post_init__": check} if check else {})},
         frozen=True,
         kw_only=True,
         omit_defaults=True,
@@ -65,6 +80,11 @@ def checked_type(name: str, check: Callable[[Any], None] | None, *fields: Field)
 
 def _ways_to_ask(operation: Operation) -> Any:
     return bool if operation.parameters is None else bool | operation.parameters
+
+
+def _asks_for(operation: Operation) -> dict[str, Any]:
+    ways = {"const": True} if operation.parameters is None else {"anyOf": [{"const": True}, {"type": "object"}]}
+    return {"properties": {operation.name: ways}, "required": [operation.name]}
 
 
 def _one_at_least(asked: Any) -> None:

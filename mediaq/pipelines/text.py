@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
+
+from msgspec import Meta
 
 from mediaq.aws.calls import call, request_id
 from mediaq.aws.limits import limit_of
@@ -13,7 +15,7 @@ from mediaq.aws.texts import read_text
 from mediaq.errors import Refused
 from mediaq.model import Settled
 from mediaq.pipelines import languages, merged
-from mediaq.pipelines.comprehend import READINGS, Reading
+from mediaq.pipelines.comprehend import LANGUAGES, READINGS, Reading
 from mediaq.pipelines.metered import patiently
 from mediaq.pipelines.operation import Operation, Pipeline, Request, Work, nothing
 from mediaq.pipelines.parts import Part, paid_in_parts, part_key
@@ -23,6 +25,10 @@ from mediaq.pipelines.requests import Name, ObjectKey, Text, request_type
 from mediaq.store import operations
 
 LANGUAGE = "detectLanguage"
+LANGUAGE_CODE = Meta(
+    description="The language, as of RFC 5646; one that the operations support.",
+    examples=[*LANGUAGES, "pt-BR"],
+)
 
 Merge = Callable[[merged.Parts], Any]
 # A passage and its key as a part of an operation.
@@ -118,6 +124,24 @@ def _check(request: Any) -> None:
         _check_language(request)
 
 
+# What `_check` demands. White space as `str.isspace` has it, beside that of ECMAScript.
+RULES = {
+    "oneOf": [
+        {
+            "properties": {
+                "text": {"type": "string", "pattern": r"[^\s\x1c-\x1f\x85]"},
+                "s3Key": {"type": "null"},
+            },
+            "required": ["text"],
+        },
+        {
+            "properties": {"s3Key": {"type": "string"}, "text": {"type": "null"}},
+            "required": ["s3Key"],
+        },
+    ]
+}
+
+
 def _check_language(request: Any) -> None:
     asked = (name for name in READINGS if getattr(request.operations, name) and READINGS[name].languages)
     try:
@@ -151,8 +175,10 @@ TEXT = Pipeline(
         OPERATIONS,
         ("text", Text | None, None),
         ("s3Key", ObjectKey | None, None),
-        ("languageCode", Name | None, None),
+        ("languageCode", Annotated[Name, LANGUAGE_CODE] | None, None),
         check=_check,
+        rules=RULES,
     ),
     operations=OPERATIONS,
+    example={"mediaItemId": "note-1", "text": "We had a wonderful day in Paris.", "languageCode": "en"},
 )

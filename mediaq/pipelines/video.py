@@ -60,9 +60,21 @@ async def _record_probe(work: Work, film: Film) -> None:
 
 
 OPERATIONS = (
-    Operation("transcribe", "transcription", _of_film(transcribe), parameters=Transcription),
+    Operation(
+        "transcribe",
+        "transcription",
+        _of_film(transcribe),
+        parameters=Transcription,
+        example={"languageCode": "en-US", "subtitles": ["vtt"]},
+    ),
     Operation("detectLabels", "labels", _of_film(detect_labels), parameters=VideoLabels),
-    Operation("generateThumbnails", "thumbnails", _of_film(generate_thumbnails), parameters=Thumbnails),
+    Operation(
+        "generateThumbnails",
+        "thumbnails",
+        _of_film(generate_thumbnails),
+        parameters=Thumbnails,
+        example={"count": 5, "format": "webp"},
+    ),
 )
 
 VIDEO = Pipeline(
@@ -74,4 +86,5 @@ VIDEO = Pipeline(
     ),
     operations=OPERATIONS,
     noted=(PROBE,),
+    example={"mediaItemId": "film-1", "s3Key": "uploads/film-1.mp4", "costCenter": "marketing"},
 )

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 
 from starlette.applications import Starlette
-from starlette.routing import Route
+from starlette.routing import Mount
+from starlette.staticfiles import StaticFiles
 
 from mediaq.resources import open_resources
 from mediaq.service.auth import Authenticator
-from mediaq.service.endpoints import ENDPOINTS
-from mediaq.service.health import get_healthz, get_readyz
-from mediaq.service.problems import EXPECTED, answer_error
+from mediaq.service.documents import ASSETS
+from mediaq.service.endpoints import ENDPOINTS, PUBLIC
+from mediaq.service.openapi import Document
+from mediaq.service.problems import EXPECTED, answer_error, answer_wrong_method
 from mediaq.settings import Settings
 from mediaq.upkeep import upkeep
 
@@ -31,12 +34,18 @@ def create_app(settings: Settings) -> Starlette:
             app.state.authenticator = Authenticator(settings.auth)
             yield
 
-    return Starlette(
+    app = Starlette(
         routes=[
-            *(endpoint.route() for endpoint in ENDPOINTS),
-            Route("/healthz", get_healthz),
-            Route("/readyz", get_readyz),
+            *(endpoint.route() for endpoint in (*ENDPOINTS, *PUBLIC)),
+            Mount("/docs", StaticFiles(directory=ASSETS)),
         ],
-        exception_handlers=dict.fromkeys((*EXPECTED, Exception), answer_error),
+        exception_handlers={
+            **dict.fromkeys((*EXPECTED, Exception), answer_error),
+            HTTPStatus.METHOD_NOT_ALLOWED: answer_wrong_method,
+        },
         lifespan=lifespan,
     )
+    # What is not there is not there: no caller is sent elsewhere, with its token.
+    app.router.redirect_slashes = False
+    app.state.document = Document(ENDPOINTS, PUBLIC)
+    return app

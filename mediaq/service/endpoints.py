@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 from http import HTTPStatus
+from typing import Any
 
-from mediaq.service import media, routes, shapes
-from mediaq.service.endpoint import Endpoint
+from mediaq.pipelines.catalog import PIPELINES
+from mediaq.service import documents, health, media, routes, shapes
+from mediaq.service.endpoint import ByJobType, Endpoint, Public, Text
+from mediaq.service.examples import example_request
+
+REQUESTS = ByJobType(
+    {name: pipeline.request for name, pipeline in PIPELINES.items()},
+    {name: example_request(pipeline) for name, pipeline in PIPELINES.items()},
+)
 
 ENDPOINTS = (
     Endpoint(
@@ -28,6 +36,9 @@ ENDPOINTS = (
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
             HTTPStatus.GATEWAY_TIMEOUT,
         ),
+        body=REQUESTS,
+        headers={"Idempotency-Key": routes.IdempotencyKey},
+        sends={"Location": routes.Location},
     ),
     Endpoint(
         "GET",
@@ -45,5 +56,27 @@ ENDPOINTS = (
         answers={HTTPStatus.OK: shapes.SimilarItems},
         problems=(HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT),
         query=media.SimilarQuery,
+    ),
+)
+
+PUBLIC = (
+    Public("/healthz", health.get_healthz, "Tells that the process answers.", {HTTPStatus.OK: shapes.Alive}),
+    Public(
+        "/readyz",
+        health.get_readyz,
+        "Tells whether the servers that are needed can be reached.",
+        {HTTPStatus.OK: shapes.Ready, HTTPStatus.SERVICE_UNAVAILABLE: shapes.Ready},
+    ),
+    Public(
+        "/openapi.json",
+        documents.get_openapi,
+        "Shows this document.",
+        {HTTPStatus.OK: dict[str, Any], HTTPStatus.NOT_MODIFIED: None},
+    ),
+    Public(
+        "/docs",
+        documents.get_docs,
+        "Shows this document to people.",
+        {HTTPStatus.OK: Text("text/html"), HTTPStatus.NOT_MODIFIED: None},
     ),
 )

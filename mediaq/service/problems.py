@@ -11,6 +11,7 @@ from redis.exceptions import RedisError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Match, Route
 
 from mediaq.errors import KeyTaken, NotYours
 from mediaq.model import NewJob
@@ -120,6 +121,15 @@ EXPECTED: tuple[type[Exception], ...] = (
     RedisError,
     *POSTGRES_AWAY,
 )
+
+
+async def answer_wrong_method(request: Request, error: Exception) -> Response:
+    """Answers a method that the path does not take; names all that it takes, by whatever route."""
+    routes = (route for route in request.app.routes if isinstance(route, Route))
+    matching = (route for route in routes if route.matches(request.scope)[0] is not Match.NONE)
+    methods = ", ".join(sorted({method for route in matching for method in route.methods or ()}))
+    detail = f"{request.method} is not for this path, which takes {methods}"
+    return Problem(HTTPStatus.METHOD_NOT_ALLOWED, detail, headers={"Allow": methods}).response()
 
 
 async def answer_error(request: Request, error: Exception) -> Response:

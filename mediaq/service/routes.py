@@ -7,11 +7,12 @@ import hashlib
 import re
 import uuid
 from http import HTTPStatus
-from typing import Any
+from typing import Annotated, Any
 
 import attrs
 import msgspec
 from loguru import logger
+from msgspec import Meta
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -30,6 +31,16 @@ from mediaq.store.acceptance import accept
 from mediaq.store.writer import Row
 
 LONGEST_KEY = 255
+IdempotencyKey = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=LONGEST_KEY,
+        description="Makes it harmless to repeat the request for a day; kept by user.",
+        examples=["upload-4711"],
+    ),
+]
+Location = Annotated[str, Meta(description="Where the job is found.")]
 # What RQ takes as a job's id.
 JOB_ID = re.compile("[A-Za-z0-9_-]+")
 
