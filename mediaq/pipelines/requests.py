@@ -83,7 +83,9 @@ def _ways_to_ask(operation: Operation) -> Any:
 
 
 def _asks_for(operation: Operation) -> dict[str, Any]:
-    ways = {"const": True} if operation.parameters is None else {"anyOf": [{"const": True}, {"type": "object"}]}
+    ways = (
+        {"const": True} if operation.parameters is None else {"anyOf": [{"const": True}, {"type": "object"}]}
+    )
     return {"properties": {operation.name: ways}, "required": [operation.name]}
 
 

@@ -12,9 +12,8 @@ from starlette.staticfiles import StaticFiles
 
 from mediaq.resources import open_resources
 from mediaq.service.auth import Authenticator
-from mediaq.service.documents import ASSETS
+from mediaq.service.documents import ASSETS, Document
 from mediaq.service.endpoints import ENDPOINTS, PUBLIC
-from mediaq.service.openapi import Document
 from mediaq.service.problems import EXPECTED, answer_error, answer_wrong_method
 from mediaq.settings import Settings
 from mediaq.upkeep import upkeep

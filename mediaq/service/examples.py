@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
+import msgspec
+
 from mediaq.pipelines.operation import Pipeline
 from mediaq.service.schemas import REF
 
@@ -64,7 +66,7 @@ DETAILS: Mapping[HTTPStatus, str] = {
 
 def example_request(pipeline: Pipeline) -> dict[str, Any]:
     """Returns a request for all that a pipeline can do; a new operation is in it by itself."""
-    if "operations" not in pipeline.request.__struct_fields__:
+    if "operations" not in {field.name for field in msgspec.structs.fields(pipeline.request)}:
         return dict(pipeline.example)
     asked = {operation.name: operation.example for operation in pipeline.operations}
     return {**pipeline.example, "operations": asked}
@@ -132,5 +134,12 @@ def _fits(value: Any, schema: Mapping[str, Any], components: Mapping[str, Any]) 
         return any(_fits(value, way, components) for way in ways)
     if "enum" in schema:
         return value in schema["enum"]
-    kinds = {"object": dict, "array": list, "integer": int, "number": int | float, "string": str, "null": type(None)}
+    kinds = {
+        "object": dict,
+        "array": list,
+        "integer": int,
+        "number": int | float,
+        "string": str,
+        "null": type(None),
+    }
     return isinstance(value, kinds.get(schema.get("type", ""), object))

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
-from hashlib import sha256
 from http import HTTPStatus
 from importlib.metadata import version
 from typing import Annotated, Any
@@ -58,34 +56,6 @@ TAGS = {
     "media": "Media items, and what is known of them.",
     "service": "The service itself; for everybody.",
 }
-
-
-@frozen(slots=False)
-class Document:
-    """What the service tells of itself; made when it is first asked for.
-
-    Args:
-        endpoints: The routes for callers who are known.
-        public: The routes for everybody.
-    """
-
-    endpoints: Sequence[Endpoint]
-    public: Sequence[Public]
-
-    @cached_property
-    def content(self) -> dict[str, Any]:
-        """The document as data."""
-        return describe(self.endpoints, self.public)
-
-    @cached_property
-    def encoded(self) -> bytes:
-        """The document in JSON."""
-        return msgspec.json.encode(self.content)
-
-    @cached_property
-    def etag(self) -> str:
-        """Names this version of the document."""
-        return f'"{sha256(self.encoded).hexdigest()[:32]}"'
 
 
 def describe(endpoints: Sequence[Endpoint], public: Sequence[Public]) -> dict[str, Any]:
@@ -150,8 +120,8 @@ def _types(endpoints: Sequence[Endpoint], public: Sequence[Public]) -> Iterator[
     for endpoint in endpoints:
         yield from (endpoint.query, *endpoint.headers.values(), *endpoint.sends.values())
         yield from (body.kind for _, body in _variants(endpoint) if body)
-    for described in (*endpoints, *public):
-        for content in described.answers.values():
+    for one in (*(endpoint.answers for endpoint in endpoints), *(page.answers for page in public)):
+        for content in one.values():
             yield from (kind for way in _ways(content) for kind in _types_of(way))
 
 
@@ -208,7 +178,10 @@ def _guarded(endpoint: Endpoint, path: str, body: Body | None, kinds: Kinds) -> 
         "parameters": [
             *_path_parameters(path, kinds),
             *_query_parameters(endpoint.query, kinds),
-            *({"name": name, "in": "header", **_said(kinds.schema(kind))} for name, kind in endpoint.headers.items()),
+            *(
+                {"name": name, "in": "header", **_said(kinds.schema(kind))}
+                for name, kind in endpoint.headers.items()
+            ),
         ],
         "responses": {
             **_answers(endpoint.answers, kinds, endpoint.sends),
@@ -235,7 +208,11 @@ def _open(page: Public, kinds: Kinds) -> dict[str, Any]:
 
 
 def _summary(endpoint: Endpoint, body: Body | None) -> str:
-    return f"{endpoint.summary.removesuffix('.')}: {body.job_type}." if body and body.job_type else endpoint.summary
+    return (
+        f"{endpoint.summary.removesuffix('.')}: {body.job_type}."
+        if body and body.job_type
+        else endpoint.summary
+    )
 
 
 def _description(endpoint: Endpoint) -> str:

@@ -78,7 +78,9 @@ def _tidy(schema: Any) -> Any:
         case {"type": "string", "format": "decimal", **rest}:
             return {"type": "number", **_tidy(rest)}
         case Mapping():
-            return {name: _ends(value) if name == "pattern" else _tidy(value) for name, value in schema.items()}
+            return {
+                name: _ends(value) if name == "pattern" else _tidy(value) for name, value in schema.items()
+            }
         case list():
             return [_tidy(part) for part in schema]
         case _:

@@ -60,7 +60,9 @@ async def test_what_the_document_allows_is_answered_as_it_says(
     await asyncio.to_thread(check)
 
 
-@pytest.mark.parametrize("operation", [one for one in OPERATIONS if not is_open(one)], ids=lambda one: one.label)
+@pytest.mark.parametrize(
+    "operation", [one for one in OPERATIONS if not is_open(one)], ids=lambda one: one.label
+)
 async def test_what_the_document_does_not_allow_is_refused_as_it_says(
     operation: schemathesis.APIOperation,  # type: ignore[type-arg]
     api: Api,
