@@ -66,7 +66,7 @@ def request_type(
 def checked_type(
     name: str, check: Callable[[Any], None] | None, rules: Mapping[str, Any], *fields: Field
 ) -> type[msgspec.Struct]:
-    """Builds a request type of the common fields and others, with a check of the whole, and the rules of it."""
+    """Builds a request type of the common fields and others, with a check of the whole and its rules."""
     return msgspec.defstruct(
         name,
         [*COMMON, *fields],

@@ -16,6 +16,7 @@ from mediaq.resources import Resources
 from mediaq.service.auth import Caller
 from mediaq.service.bodies import decode_query
 from mediaq.service.problems import Problem
+from mediaq.store.pool import storable
 
 # What any route may answer: no token or a bad one, a query that it does not take, a server away.
 GUARDED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE)
@@ -94,8 +95,8 @@ class Endpoint:
         path: Starlette's pattern of the path.
         handle: Answers; raises Problem where it is another answer than the one asked for.
         summary: What it does, in a few words.
-        answers: The type of each good answer's content by status, which is JSON unless it is an EventStream or
-            a Text; None: no content; a tuple: one of these.
+        answers: The type of each good answer's content by status, which is JSON unless it is an EventStream
+            or a Text; None: no content; a tuple: one of these.
         problems: The statuses that it may answer otherwise, beside those of every route (GUARDED).
         query: The type that its query is decoded to and checked by; fields that it does not have are refused.
         body: The type of its JSON body, which `handle` reads itself, or types by job type; None: it has none.
@@ -130,8 +131,16 @@ class Endpoint:
         caller = await request.app.state.authenticator.caller(request)
         if self.admin and not caller.admin:
             raise Problem(HTTPStatus.FORBIDDEN, "this is for admins only")
+        _check_names(request.path_params)
         query: Any = decode_query(request.query_params, self.query)
         return await self.handle(Call(request, request.app.state.resources, caller, query))
+
+
+def _check_names(names: Mapping[str, str]) -> None:
+    # What no text on record can have in it, nothing on record is called by.
+    for name in names.values():
+        if storable(name) != name:
+            raise Problem(HTTPStatus.NOT_FOUND, f"there is nothing called {name!r}")
 
 
 @frozen

@@ -19,8 +19,8 @@ def tag(name: str, /, *content: str, **attributes: str | bool) -> Html:
     Args:
         name: Its name.
         content: What is in it: HTML, or text.
-        attributes: Its attributes; `_` stands for `-`, and a last one is dropped. True: without a value; False:
-            left out.
+        attributes: Its attributes; `_` stands for `-`, and a last one is dropped. True: without a value;
+            False: left out.
     """
     given = "".join(_attribute(key, value) for key, value in attributes.items() if value is not False)
     inside = "".join(join(content))

@@ -1,4 +1,4 @@
-"""The OpenAPI document, made from what the service itself goes by: its routes, and the types that validate."""
+"""The OpenAPI document, made from what the service goes by: its routes, and the types that validate."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from mediaq.service.schemas import describe_types, split_docstring
 from mediaq.service.shapes import ProblemShown
 
 JSON, PROBLEM, EVENTS = "application/json", "application/problem+json", "text/event-stream"
-ABOUT = """Takes uploaded media through AWS analysis. A job is posted to the queue of its type and kept, whatever
-dies; its state, progress, results and cost are read back. Names are in camelCase, times in milliseconds since the
-epoch, money in US dollars. A body is read as JSON, whatever its Content-Type says. Errors are problem details of
-RFC 9457; `error` says what was wrong and what to do, `field` where."""
+ABOUT = """Takes uploaded media through AWS analysis. A job is posted to the queue of its type and kept,
+whatever dies; its state, progress, results and cost are read back. Names are in camelCase, times in
+milliseconds since the epoch, money in US dollars. A body is read as JSON, whatever its Content-Type says.
+Errors are problem details of RFC 9457; `error` says what was wrong and what to do, `field` where."""
 SECURITY = {
     "bearer": {
         "type": "http",

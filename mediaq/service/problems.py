@@ -123,7 +123,7 @@ EXPECTED: tuple[type[Exception], ...] = (
 )
 
 
-async def answer_wrong_method(request: Request, error: Exception) -> Response:
+async def answer_wrong_method(request: Request, error: Exception) -> Response:  # noqa: ARG001 - a handler's shape
     """Answers a method that the path does not take; names all that it takes, by whatever route."""
     routes = (route for route in request.app.routes if isinstance(route, Route))
     matching = (route for route in routes if route.matches(request.scope)[0] is not Match.NONE)

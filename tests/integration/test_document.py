@@ -13,7 +13,7 @@ from mediaq.service.endpoints import ENDPOINTS, PUBLIC
 from mediaq.service.openapi import describe
 
 DOCUMENT = describe(ENDPOINTS, PUBLIC)
-# Of what the service refuses: JSON that is for a job type that there is, but for one that has no words in a schema.
+# Of what the service refuses: JSON for a job type that there is, but for one that a schema has no words for.
 BODIES = {
     case: (job_type, body)
     for case, (job_type, body, *_) in REFUSED.items()
@@ -53,7 +53,9 @@ async def test_the_page_needs_nothing_but_the_service(api: Api) -> None:
         found = await api.http.get(urljoin(str(page.url), link))
         assert found.status_code == 200
         texts.append(found.text)
-        kind = {"css": "text/css", "js": "text/javascript", "json": "application/json"}[link.rpartition(".")[2]]
+        kind = {"css": "text/css", "js": "text/javascript", "json": "application/json"}[
+            link.rpartition(".")[2]
+        ]
         assert found.headers["Content-Type"].partition(";")[0] == kind
     assert not re.search(r"(https?:)?//[a-z0-9]+\.", "".join(texts[:1]))
     assert not any("://" in text or "@import" in text for text in texts)

@@ -35,7 +35,9 @@ OPERATIONS = [
     for path, methods in DOCUMENT["paths"].items()
     for method, operation in methods.items()
 ]
-EACH = pytest.mark.parametrize("operation", [one for _, one in OPERATIONS], ids=[name for name, _ in OPERATIONS])
+EACH = pytest.mark.parametrize(
+    "operation", [one for _, one in OPERATIONS], ids=[name for name, _ in OPERATIONS]
+)
 
 
 def fits(value: Any, schema: dict[str, Any], document: dict[str, Any] = DOCUMENT) -> bool:
@@ -75,7 +77,9 @@ def test_every_endpoint_declares_real_statuses_good_ones_as_answers_and_bad_ones
     for endpoint in ENDPOINTS:
         assert endpoint.answers, endpoint.path
         assert all(200 <= status < 300 for status in endpoint.answers), endpoint.path
-        assert all(HTTPStatus(status) >= HTTPStatus.BAD_REQUEST for status in endpoint.problems), endpoint.path
+        assert all(HTTPStatus(status) >= HTTPStatus.BAD_REQUEST for status in endpoint.problems), (
+            endpoint.path
+        )
 
 
 def test_operations_have_ids_of_their_own_and_tags_that_are_told_of() -> None:
@@ -126,7 +130,9 @@ def test_a_new_operation_is_in_the_document_by_itself() -> None:
     )
     body = ByJobType({pipeline.queue: pipeline.request}, {pipeline.queue: example_request(pipeline)})
     document = describe([attrs.evolve(posting(), body=body)], [])
-    content = document["paths"]["/api/queues/image-processing"]["post"]["requestBody"]["content"]["application/json"]
+    content = document["paths"]["/api/queues/image-processing"]["post"]["requestBody"]["content"][
+        "application/json"
+    ]
     alone = {**content["example"], "operations": {"recognizeCelebrities": True}}
     assert content["example"]["operations"]["recognizeCelebrities"] is True
     assert fits(alone, content["schema"], document)
@@ -179,7 +185,10 @@ def rows(**changes: Any) -> dict[str, Any]:
     document = describe([attrs.evolve(endpoint, **changes)], [PAGE])
     openapi_spec_validator.validate(document)
     assert "/page" in render(document)
-    found: dict[str, Any] = {**document["paths"]["/api/rows"]["get"], "schemas": document["components"]["schemas"]}
+    found: dict[str, Any] = {
+        **document["paths"]["/api/rows"]["get"],
+        "schemas": document["components"]["schemas"],
+    }
     return found
 
 
