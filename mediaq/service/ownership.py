@@ -28,16 +28,16 @@ def refuse_what_is_anothers(caller: Caller, asked: Mapping[str, Any], key_prefix
         return
     key, cost_center = asked.get("s3Key"), asked.get("costCenter")
     if key_prefix and key is not None:
-        _refuse_key(key, key_prefix.replace(USER_FIELD, caller.user_id), caller.user_id)
+        _refuse_key(key, key_prefix, caller.user_id)
     if cost_center is not None and not caller.may_charge(cost_center):
         raise _not_yours("costCenter", "it is none of those that your token lists")
 
 
-def _refuse_key(key: str, prefix: str, user_id: str) -> None:
-    if "/" in user_id:
+def _refuse_key(key: str, template: str, user_id: str) -> None:
+    if "/" in user_id and USER_FIELD in template:
         # With more behind it, another's id could be this one.
         raise _not_yours("s3Key", "your user id has a slash, and so no key is told to be yours")
-    if not key.startswith(prefix):
+    if not key.startswith(prefix := template.replace(USER_FIELD, user_id)):
         raise _not_yours("s3Key", f"yours begin with {prefix}")
     # S3 takes such parts as they are; what stands between may resolve them.
     if {"", ".", ".."} & {*key.split("/")}:

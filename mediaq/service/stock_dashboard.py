@@ -55,6 +55,11 @@ class PlainJob(Job):
         """Returns the latest result; where its value is not plain, a text is in its place."""
         return Result.fetch_latest(self, serializer=PlainOrNot, timeout=timeout)
 
+    def get_meta(self, refresh: bool = True) -> dict[str, Any]:  # noqa: ARG002 - RQ reads it again
+        """Returns the meta; where it is not plain, what RQ puts in its place."""
+        meta: dict[str, Any] = super().get_meta(refresh=False)
+        return meta
+
     def get_call_string(self) -> str | None:
         """Returns the call; where its arguments are not plain, the description."""
         try:
