@@ -4,6 +4,7 @@ import base64
 import hashlib
 import hmac
 import json
+import ssl
 import time
 from http import HTTPStatus
 from typing import Any
@@ -28,6 +29,8 @@ pytest_plugins = ["publisher_fixtures"]
 SECRET = "a secret of at least thirty-two bytes"
 OTHER_SECRET = "another secret of thirty-two bytes"
 CLAIMS = {"sub": "ann", "exp": 2**32}
+# Read once: it takes a while.
+TLS = ssl.create_default_context()
 HS256 = Auth(secret=SecretStr(SECRET))
 
 
@@ -37,7 +40,7 @@ async def caller(token: str, auth: Auth = HS256, scheme: str = "Bearer") -> Call
 
 async def identify(headers: list[tuple[bytes, bytes]], auth: Auth = HS256, method: str = "GET") -> Caller:
     scope = {"type": "http", "method": method, "headers": headers}
-    async with httpx.AsyncClient() as http, open_authenticator(auth, http) as authenticator:
+    async with httpx.AsyncClient(verify=TLS) as http, open_authenticator(auth, http) as authenticator:
         return await authenticator.caller(Request(scope))
 
 
