@@ -204,13 +204,23 @@ def choice(default: str, text: str) -> Any:
     return field(default=default, metadata={"help": text})
 
 
-def _secret(value: Any) -> ts.types.SecretStr:
-    return ts.types.SecretStr(_text(value))
+def _secret(value: Any, *, least: int) -> ts.types.SecretStr:
+    if 0 < len(_text(value).encode()) < least:
+        raise ValueError(f"must have at least {least} bytes")
+    return ts.types.SecretStr(value)
 
 
-def secret(text: str) -> Any:
-    """Declares a setting that is never shown, empty by default."""
-    return field(default=ts.types.SecretStr(""), converter=_secret, metadata={"help": text})
+def secret(text: str, *, least: int = 0) -> Any:
+    """Declares a setting that is never shown, empty by default.
+
+    Args:
+        text: What it is for.
+        least: Bytes that it has at least where it is not empty. RFC 7518, 3.2 wants 32 for HS256: who has a
+            token can try shorter secrets out.
+    """
+    return field(
+        default=ts.types.SecretStr(""), converter=partial(_secret, least=least), metadata={"help": text}
+    )
 
 
 # In the part before the host, or as a parameter.

@@ -61,7 +61,7 @@ class Auth:
     """Who may call the service."""
 
     secret: ts.types.SecretStr = secret(
-        "Secret of HS256 tokens, at least 32 bytes; empty: HS256 tokens are refused."
+        "Secret of HS256 tokens, at least 32 bytes; empty: HS256 tokens are refused.", least=32
     )
     jwks_url: str = web_address(
         "Where the public keys of RS256 and ES256 tokens are; empty: such tokens are refused."

@@ -1,15 +1,12 @@
 """What of a request has to be the caller's own: objects under their prefix, cost centres of their token."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mediaq.errors import SettingsError
 from mediaq.service.auth import Caller
 from mediaq.service.ownership import refuse_what_is_anothers
 from mediaq.service.problems import Problem
-from mediaq.settings import load_settings
 
 TEMPLATE = "users/{userId}/"
 
@@ -106,28 +103,3 @@ def test_nobody_acts_for_another_user() -> None:
     for caller in (Caller("ann", admin=False), Caller("ann", admin=True)):
         assert refused({"userId": "bob"}, caller) == "userId"
         assert refused({"userId": "ann"}, caller) is None
-
-
-@pytest.mark.parametrize(
-    ("key", "value", "reason"),
-    [
-        ("s3_key_prefix", "users/{user}/", "is the only field"),
-        ("s3_key_prefix", "users/{userId!r}/", "is the only field"),
-        ("s3_key_prefix", "users/{{userId}}/", "is the only field"),
-        ("s3_key_prefix", "users/{userId}", "must end with a slash"),
-        ("s3_key_prefix", "/users/", "no part between slashes may be empty"),
-        ("s3_key_prefix", "users//{userId}/", "no part between slashes may be empty"),
-        ("s3_key_prefix", "users/../{userId}/", "no part between slashes may be empty"),
-        ("s3_key_prefix", "/", "no part between slashes may be empty"),
-        ("jwks_url", "keys.json", "a URL that begins with https"),
-        ("jwks_url", "file:///etc/passwd", "a URL that begins with https"),
-        ("jwks_url", "https://", "a URL that begins with https"),
-    ],
-)
-def test_a_setting_that_would_let_others_in_is_an_error(
-    tmp_path: Path, key: str, value: str, reason: str
-) -> None:
-    file = tmp_path / "settings.toml"
-    file.write_text(f'[auth]\n{key} = "{value}"')
-    with pytest.raises(SettingsError, match=rf"(?s){key}.*{reason}"):
-        load_settings(file)
