@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +12,10 @@ from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING, Any
 
+from loguru import logger
 from redis import Redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -36,8 +40,12 @@ def open_dashboard(settings: RedisSettings) -> Iterator[ASGIApp | None]:
     Args:
         settings: The server that holds the queues.
     """
-    patience = settings.timeout
-    with Redis.from_url(settings.url, socket_timeout=patience, socket_connect_timeout=patience) as redis:
+    with Redis.from_url(
+        settings.url,
+        socket_timeout=settings.timeout,
+        socket_connect_timeout=settings.timeout,
+        retry=Retry(NoBackoff(), 0),
+    ) as redis:
         if (bridge := _make_bridge(redis, settings.url)) is None:
             yield None
             return
@@ -53,7 +61,8 @@ def _make_bridge(redis: Redis, url: str) -> WSGIMiddleware | None:
         from a2wsgi import WSGIMiddleware
 
         from mediaq.service.stock_dashboard import make_dashboard
-    except ImportError:
+    except ImportError as error:
+        logger.info("/rq is not served: {}", error)
         return None
     application: Any = make_dashboard(redis, url)
     return WSGIMiddleware(application, workers=THREADS)
@@ -91,7 +100,7 @@ def _sign_in(request: Request, problem: Problem) -> Response:
     nonce = secrets.token_urlsafe(16)
     page = Template(SIGN_IN.read_text()).substitute(
         detail=html.escape(problem.detail),
-        path=html.escape(f"{request.scope.get('app_root_path', '')}/api/session"),
+        path=json.dumps(f"{request.scope.get('app_root_path', '')}/api/session").replace("<", "\\u003c"),
         nonce=nonce,
     )
     policy = (

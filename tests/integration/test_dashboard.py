@@ -12,14 +12,15 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 import rq_dashboard.web as stock
-from house import USER, Api, serving
+from house import USER, Api, serving, token_for
 from redis import Redis
 from rq import Queue, Worker
 from rq.job import Job, JobStatus
 from rq.results import Result
 from rq.serializers import DefaultSerializer
 
-from mediaq.settings import Settings
+from mediaq.embedded import ports
+from mediaq.settings import Settings, load_settings
 
 HTML = {"Accept": "text/html,application/xhtml+xml"}
 
@@ -133,6 +134,14 @@ async def test_what_is_not_there_is_said_plainly(admin: httpx.AsyncClient) -> No
         answer = await admin.get(path)
         assert (answer.status_code, answer.text) == (404, "There is no such job any more.")
     assert (await admin.get("/rq/1/data/queues.json")).status_code == 404
+
+
+async def test_without_redis_it_says_so_soon(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDIS_URL", f"redis://127.0.0.1:{ports.free_port()}")
+    headers = {"Authorization": f"Bearer {token_for('admin', admin=True)}"}
+    async with serving(load_settings()) as url, httpx.AsyncClient(base_url=url, headers=headers) as http:
+        answer = await http.get("/rq/0/data/queues.json", timeout=3)
+    assert (answer.status_code, answer.text) == (503, "Redis cannot be reached: try again later.")
 
 
 async def test_where_it_is_not_installed_it_is_absent(
