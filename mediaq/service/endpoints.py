@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
-from mediaq.service import media, routes, shapes
+from mediaq.service import media, routes, session, shapes
 from mediaq.service.endpoint import Endpoint
 
 ENDPOINTS = (
@@ -45,5 +45,21 @@ ENDPOINTS = (
         answers={HTTPStatus.OK: shapes.SimilarItems},
         problems=(HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT),
         query=media.SimilarQuery,
+    ),
+    Endpoint(
+        "POST",
+        "/api/session",
+        session.post_session,
+        "Signs a browser in: exchanges the bearer token for a cookie.",
+        answers={HTTPStatus.OK: shapes.SessionShown},
+        problems=(HTTPStatus.FORBIDDEN,),
+    ),
+    Endpoint(
+        "DELETE",
+        "/api/session",
+        session.delete_session,
+        "Signs a browser out.",
+        answers={HTTPStatus.NO_CONTENT: None},
+        problems=(HTTPStatus.FORBIDDEN,),
     ),
 )

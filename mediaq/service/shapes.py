@@ -109,6 +109,15 @@ class QueuesShown(Shape):
     queues: list[QueueShown]
 
 
+class SessionShown(Shape):
+    """A browser that is signed in."""
+
+    user_id: str
+    admin: bool
+    expires_at: Millis
+    csrf_token: Annotated[str, Meta(description="Goes into the header X-CSRF-Token; also in a cookie.")]
+
+
 class SimilarItem(Shape):
     """A media item that is like another."""
 
