@@ -112,9 +112,9 @@ class Reconciler:
                     pushes.append((found, verdict))
                 case Doubt():
                     doubtful.append(found)
-                case Close(reason):
-                    if await open_jobs.close(self._store, found.job, reason):
-                        logger.warning("job {} is closed: {}", found.job.id, reason)
+                case Close(reason, trace):
+                    if await open_jobs.close(self._store, found.job, reason, trace):
+                        logger.warning("job {} is closed: {} {}", found.job.id, reason, trace)
         await self._push_again(pushes)
         return doubtful
 

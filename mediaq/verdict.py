@@ -42,9 +42,15 @@ class Push:
 
 @frozen
 class Close:
-    """The job is to be closed as failed, for this reason."""
+    """The job is to be closed as failed.
+
+    Args:
+        reason: Why, in words for its owner.
+        trace: What RQ knows of the last error, for admins.
+    """
 
     reason: str
+    trace: str = ""
 
 
 Verdict = Leave | Doubt | Push | Close
@@ -90,7 +96,7 @@ def _after_death(job: OpenJob, seen: Seen, error: str, settings: Settings) -> Pu
     counted = bool(seen.push) and job.died_of_push == seen.push
     workers = job.deaths if counted else job.deaths + 1
     if workers > settings.worker.deaths:
-        return Close(f"gave up after {workers} workers died or could not start it; the last one: {error}")
+        return Close(f"gave up after {workers} workers died or could not start it", error)
     # The next start counts the death of a worker that had started it.
     return Push(death=job.status is not JobStatus.ACTIVE)
 

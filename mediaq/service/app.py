@@ -11,7 +11,8 @@ from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
 from mediaq.resources import open_resources
-from mediaq.service.auth import Authenticator
+from mediaq.service.auth import open_authenticator
+from mediaq.service.dashboard import open_dashboard, serve_dashboard
 from mediaq.service.documents import ASSETS, Document
 from mediaq.service.endpoints import ENDPOINTS, PUBLIC
 from mediaq.service.problems import EXPECTED, answer_error, answer_wrong_method
@@ -28,15 +29,20 @@ def create_app(settings: Settings) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with open_resources(settings) as resources, upkeep(resources):
-            app.state.resources = resources
-            app.state.authenticator = Authenticator(settings.auth)
-            yield
+        async with (
+            open_resources(settings) as resources,
+            open_authenticator(settings.auth, resources.tools.http) as authenticator,
+            upkeep(resources),
+        ):
+            app.state.resources, app.state.authenticator = resources, authenticator
+            with open_dashboard(settings.redis) as app.state.dashboard:
+                yield
 
     app = Starlette(
         routes=[
             *(endpoint.route() for endpoint in (*ENDPOINTS, *PUBLIC)),
             Mount("/docs", StaticFiles(directory=ASSETS)),
+            Mount("/rq", serve_dashboard),
         ],
         exception_handlers={
             **dict.fromkeys((*EXPECTED, Exception), answer_error),

@@ -13,8 +13,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from mediaq.resources import Resources
-from mediaq.service.auth import Caller
+from mediaq.service.auth import Caller, refuse_all_but_admins
 from mediaq.service.bodies import decode_query
+from mediaq.service.csrf import SAFE_METHODS
 from mediaq.service.problems import Problem
 from mediaq.store.pool import storable
 
@@ -120,7 +121,8 @@ class Endpoint:
     @property
     def refusals(self) -> tuple[HTTPStatus, ...]:
         """All statuses that it may answer with a problem, each once and in their order."""
-        own = (HTTPStatus.FORBIDDEN,) if self.admin else ()
+        # What changes something is refused to a session without its CSRF token.
+        own = (HTTPStatus.FORBIDDEN,) if self.admin or self.method not in SAFE_METHODS else ()
         return tuple(sorted({*GUARDED, *self.problems, *own}))
 
     def route(self) -> Route:
@@ -129,8 +131,8 @@ class Endpoint:
 
     async def _answer(self, request: Request) -> Response:
         caller = await request.app.state.authenticator.caller(request)
-        if self.admin and not caller.admin:
-            raise Problem(HTTPStatus.FORBIDDEN, "this is for admins only")
+        if self.admin:
+            refuse_all_but_admins(caller)
         _check_names(request.path_params)
         query: Any = decode_query(request.query_params, self.query)
         return await self.handle(Call(request, request.app.state.resources, caller, query))

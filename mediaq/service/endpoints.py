@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import Any
 
 from mediaq.pipelines.catalog import PIPELINES
-from mediaq.service import documents, health, media, routes, shapes
+from mediaq.service import documents, health, media, routes, session, shapes
 from mediaq.service.endpoint import ByJobType, Endpoint, Public, Text
 from mediaq.service.examples import example_request
 
@@ -56,6 +56,22 @@ ENDPOINTS = (
         answers={HTTPStatus.OK: shapes.SimilarItems},
         problems=(HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT),
         query=media.SimilarQuery,
+    ),
+    Endpoint(
+        "POST",
+        "/api/session",
+        session.post_session,
+        "Signs a browser in: exchanges the bearer token for a cookie.",
+        answers={HTTPStatus.OK: shapes.SessionShown},
+        problems=(HTTPStatus.FORBIDDEN,),
+    ),
+    Endpoint(
+        "DELETE",
+        "/api/session",
+        session.delete_session,
+        "Signs a browser out.",
+        answers={HTTPStatus.NO_CONTENT: None},
+        problems=(HTTPStatus.FORBIDDEN,),
     ),
 )
 

@@ -23,6 +23,7 @@ FIELDS: Mapping[str, Any] = {
     "current": 1,
     "data": {"mediaItemId": "photo-1", "s3Key": "uploads/photo-1.jpg", "operations": {"detectLabels": True}},
     "dimensions": 256,
+    "expiresAt": 1767326643456,
     "failedReason": None,
     "finishedOn": 1767323045678,
     "id": "8d7f0e2c6b5a4f3e9d1c0b2a49586776",

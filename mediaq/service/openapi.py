@@ -14,10 +14,14 @@ from msgspec import Meta
 
 from mediaq.pipelines.catalog import PIPELINES
 from mediaq.pipelines.requests import Name
+from mediaq.service.auth import session_cookie
+from mediaq.service.csrf import HEADERS as CSRF_HEADERS
+from mediaq.service.csrf import SAFE_METHODS
 from mediaq.service.endpoint import ByJobType, Endpoint, EventStream, Public, Text
 from mediaq.service.examples import example, example_problem
 from mediaq.service.schemas import describe_types, split_docstring
 from mediaq.service.shapes import ProblemShown
+from mediaq.settings import Auth
 
 JSON, PROBLEM, EVENTS = "application/json", "application/problem+json", "text/event-stream"
 ABOUT = """Takes uploaded media through AWS analysis. A job is posted to the queue of its type and kept,
@@ -29,9 +33,24 @@ SECURITY = {
         "type": "http",
         "scheme": "bearer",
         "bearerFormat": "JWT",
-        "description": "HS256 by the shared secret, or RS256 by the published keys; `sub` is the user.",
-    }
+        "description": "HS256 by the shared secret, or by the published keys; `sub` is the user.",
+    },
+    "session": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": session_cookie(Auth()),
+        "description": "Of a browser that has signed in by `POST /api/session`, with the bearer token.",
+    },
+    "csrf": {
+        "type": "apiKey",
+        "in": "header",
+        "name": CSRF_HEADERS[0],
+        "description": "Beside the session, where something is changed: what `POST /api/session` answered.",
+    },
 }
+Security = list[dict[str, list[str]]]
+READING: Security = [{"bearer": []}, {"session": []}]
+CHANGING: Security = [{"bearer": []}, {"session": [], "csrf": []}]
 # What stands for a parameter of a path: its name in the document, and its type.
 PATH_PARAMETERS: Mapping[str, tuple[str, Any]] = {
     "job_type": (
@@ -54,6 +73,7 @@ PROBLEM_HEADERS: Mapping[HTTPStatus, Mapping[str, Any]] = {
 TAGS = {
     "queues": "Jobs: accepted, shown, and how they stand in their queues.",
     "media": "Media items, and what is known of them.",
+    "session": "Browsers, which sign in with a token and go on with a cookie.",
     "service": "The service itself; for everybody.",
 }
 
@@ -81,7 +101,7 @@ def describe(endpoints: Sequence[Endpoint], public: Sequence[Public]) -> dict[st
             "description": " ".join(ABOUT.split()),
             "license": {"name": "MIT", "identifier": "MIT"},
         },
-        "security": [{name: []} for name in SECURITY],
+        "security": READING,
         "tags": [{"name": tag, "description": TAGS.get(tag, "")} for tag in sorted(used, key=_place)],
         "paths": paths,
         "components": {"schemas": kinds.components, "securitySchemes": SECURITY},
@@ -175,6 +195,7 @@ def _guarded(endpoint: Endpoint, path: str, body: Body | None, kinds: Kinds) -> 
         "tags": [path.split("/")[2]],
         "summary": _summary(endpoint, body),
         "description": _description(endpoint),
+        "security": READING if endpoint.method in SAFE_METHODS else CHANGING,
         "parameters": [
             *_path_parameters(path, kinds),
             *_query_parameters(endpoint.query, kinds),

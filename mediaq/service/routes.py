@@ -25,6 +25,7 @@ from mediaq.resources import Resources
 from mediaq.service.answers import answer, links, show_job
 from mediaq.service.bodies import decode_body, read_body
 from mediaq.service.endpoint import Call
+from mediaq.service.ownership import refuse_what_is_anothers
 from mediaq.service.problems import Problem, unknown
 from mediaq.store import jobs
 from mediaq.store.acceptance import accept
@@ -88,8 +89,8 @@ def _pipeline(call: Call) -> Pipeline:
 
 def _new_job(call: Call, pipeline: Pipeline, body: bytes) -> NewJob:
     asked, user_id = msgspec.to_builtins(decode_body(body, pipeline.request)), call.caller.user_id
-    if asked.pop("userId", user_id) != user_id:
-        raise Problem(HTTPStatus.FORBIDDEN, "userId: it is not the token's", field="userId")
+    refuse_what_is_anothers(call.caller, asked, call.resources.settings.auth.s3_key_prefix)
+    asked.pop("userId", None)
     queue = call.resources.settings.queues.named(pipeline.queue)
     return NewJob(
         id=uuid.uuid4().hex,

@@ -122,6 +122,15 @@ class Ready(Shape):
     away: Annotated[list[Literal["redis", "postgres"]], Meta(description="Those that cannot.")]
 
 
+class SessionShown(Shape):
+    """A browser that is signed in."""
+
+    user_id: str
+    admin: bool
+    expires_at: Millis
+    csrf_token: Annotated[str, Meta(description="Goes into the header X-CSRF-Token; also in a cookie.")]
+
+
 class SimilarItem(Shape):
     """A media item that is like another."""
 

@@ -73,9 +73,20 @@ async def hand_back(store: Store, job: OpenJob) -> bool:
     return await _move(store, job, store.queries.hand_back_job)
 
 
-async def close(store: Store, job: OpenJob, reason: str) -> bool:
-    """Fails a job whose end is known from elsewhere; tells whether it was still as it was read."""
-    return await _move(store, job, store.queries.close_job, failed_reason=storable(reason))
+async def close(store: Store, job: OpenJob, reason: str, trace: str = "") -> bool:
+    """Fails a job whose end is known from elsewhere.
+
+    Args:
+        store: Postgres.
+        job: The job as it was read.
+        reason: Why, in words for its owner.
+        trace: What is known of the last error, for admins.
+
+    Returns:
+        Whether the job was still as it was read.
+    """
+    traces = [storable(trace)] if trace else []
+    return await _move(store, job, store.queries.close_job, failed_reason=storable(reason), traces=traces)
 
 
 async def _move(store: Store, job: OpenJob, move: Any, **how: Any) -> bool:

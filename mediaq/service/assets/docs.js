@@ -18,7 +18,9 @@ function requestOf(form) {
     const query = new URLSearchParams();
     const headers = {};
     const token = document.querySelector("#token").value.trim();
+    const session = document.cookie.match(/(?:^|; )_csrf_token=([^;]*)/);
     if (token) headers.Authorization = `Bearer ${token}`;
+    else if (session) headers["X-CSRF-Token"] = session[1];
     for (const input of form.querySelectorAll("input")) {
         if (input.dataset.in === "path") path = path.replace(`{${input.name}}`, encodeURIComponent(input.value));
         else if (input.value && input.dataset.in === "query") query.set(input.name, input.value);

@@ -35,8 +35,8 @@ returning media_item_id;
 -- name: close_job$
 -- Guarantees: closes a job whose end is known from elsewhere, unless someone started it meanwhile.
 update jobs
-set status = 'failed', failed_reason = :failed_reason, finished_at = now(), lease_owner = null, lease_until = null,
-    due_at = null
+set status = 'failed', failed_reason = :failed_reason, stacktrace = stacktrace || :traces::text[],
+    finished_at = now(), lease_owner = null, lease_until = null, due_at = null
 where id = :id and fence = :fence and status in ('waiting', 'active', 'delayed')
   and (lease_until is null or lease_until < now())
 returning media_item_id;
