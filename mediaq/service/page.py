@@ -116,8 +116,9 @@ def _article(method: str, path: str, operation: Mapping[str, Any]) -> Html:
 
 def _about(operation: Mapping[str, Any]) -> Html:
     summary, description = operation["summary"], operation["description"]
-    more = [] if description == summary else [" ", prose(description)]
-    return tag("p", tag("b", summary), *more)
+    if description.startswith(summary.removesuffix(".")):
+        return tag("p", prose(description))
+    return tag("p", tag("b", summary), " ", prose(description))
 
 
 def _table(titles: tuple[str, ...], rows: list[Html]) -> Html:
