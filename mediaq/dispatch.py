@@ -44,4 +44,5 @@ def describe(resources: Resources, job: Job | OpenJob) -> QueuedJob:
         retry_intervals=tuple(backoff.intervals(job.max_attempts - 1)),
         meta={"progress": dict(job.progress)},
         share=job.user_id,
+        opening=job.opening,
     )
