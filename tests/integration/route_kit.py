@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 import httpx
-from house import USER, Api
+from house import USER, Api, StandIn
 from processes import kill_family
 
 from mediaq.queue import keys
@@ -18,7 +18,7 @@ from mediaq.settings import Settings
 QUEUE = "text-analysis"
 PATH = f"/api/queues/{QUEUE}"
 # What the stand-in calls the one operation.
-CALL = "comprehend.DetectSentiment"
+CALL = "DetectSentiment"
 
 T = TypeVar("T")
 
@@ -51,8 +51,8 @@ async def waiting(resources: Resources) -> list[str]:
 
 
 async def status_in_rq(resources: Resources, job_id: str) -> str:
-    status = await resources.redis.hget(keys.job(job_id), "status")  # type: ignore[misc]
-    return "" if status is None else status.decode()
+    status: Any = await resources.redis.hget(keys.job(job_id), "status")
+    return "" if status is None else str(status, "ascii")
 
 
 async def row(resources: Resources, job_id: str) -> dict[str, Any]:
@@ -80,18 +80,19 @@ async def runs(resources: Resources, job_id: str) -> list[tuple[str, str | None]
 async def until(check: Callable[[], Awaitable[T]], seconds: float = 20) -> T:
     """Returns what a check of other processes gives as soon as it is anything."""
     async with asyncio.timeout(seconds):
-        while not (found := await check()):
+        while not (found := await check()):  # noqa: ASYNC110 - there is no event to wait for
             await asyncio.sleep(0.01)
         return found
 
 
-async def until_called(resources: Resources, job_id: str) -> None:
-    """Waits until the job's call is under way."""
+async def until_held(standin: StandIn) -> None:
+    """Waits until the stand-in holds a call: it has used up its one fault for that."""
 
-    async def called() -> bool:
-        return ("started", "possibly_billed") in await runs(resources, job_id)
+    async def held() -> bool:
+        async with httpx.AsyncClient() as http:
+            return not (await http.get(f"{standin.url}/_standin/faults")).json()["faults"]
 
-    await until(called)
+    await until(held)
 
 
 async def until_status(resources: Resources, job_id: str, *statuses: str) -> dict[str, Any]:

@@ -104,8 +104,8 @@ async def test_a_time_that_an_answer_shows_finds_its_job(api: Api, store: Store)
     at: dict[str, Any] = {"from": shown[job.id], "to": shown[job.id] + 1}
     assert ids(await listed(api, **at)) == [job.id]
     assert ids(await listed(api, to=shown[job.id])) == [early.id]
-    at = {"from": shown[late.id]}
-    assert ids(await listed(api, **at)) == [late.id]
+    after: dict[str, Any] = {"from": shown[late.id]}
+    assert ids(await listed(api, **after)) == [late.id]
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ async def walk(api: Api, cursor: str | None = None, **query: Any) -> list[str]:
     """Follows the cursors to the end."""
     found: list[str] = []
     while True:
-        answer = await listed(api, **query, **({"cursor": cursor} if cursor else {}))
+        answer = await listed(api, **(query | {"cursor": cursor} if cursor else query))
         found += ids(answer)
         cursor = answer.json()["nextCursor"]
         if cursor is None:
