@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 from itertools import groupby
@@ -11,7 +10,7 @@ from loguru import logger
 from redis.exceptions import RedisError
 from rq.exceptions import NoSuchJobError
 
-from mediaq.dispatch import push
+from mediaq.dispatch import push_all
 from mediaq.model import Job, OpenJob
 from mediaq.queue.progress import tell
 from mediaq.resources import Resources
@@ -57,7 +56,7 @@ async def retry(resources: Resources, job_ids: Sequence[str]) -> list[OpenJob]:
         CommitUnknown, OSError, asyncpg.PostgresError: As of `store.interventions.reopen`.
     """
     opened = await interventions.reopen(resources.store, job_ids, resources.settings.database.timeout)
-    await _push_all(resources, opened)
+    await _push_again(resources, opened)
     await announce(resources, opened)
     return opened
 
@@ -91,14 +90,15 @@ async def _stop(resources: Resources, job: Job) -> None:
         logger.warning("job {} is cancelled on record, and not in Redis: {}", job.id, error)
 
 
-async def _push_all(resources: Resources, opened: Sequence[OpenJob]) -> None:
+async def _push_again(resources: Resources, opened: Sequence[OpenJob]) -> None:
     for job_type, group in groupby(sorted(opened, key=_type_of), key=_type_of):
         jobs = list(group)
         try:
             seen = await resources.queues[job_type].look([job.id for job in jobs])
-            await asyncio.gather(*map(push, [resources] * len(jobs), jobs, seen))
         except RedisError as error:
             logger.warning("{} jobs are open again and will be pushed later: {}", len(jobs), error)
+        else:
+            await push_all(resources, jobs, seen)
 
 
 def _type_of(job: OpenJob) -> str:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Annotated, Any
 
 import msgspec
-from loguru import logger
 from msgspec import Meta
 from starlette.requests import Request
 from starlette.responses import Response
 
-from mediaq.dispatch import push
+from mediaq.dispatch import push_all
 from mediaq.errors import CommitUnknown
 from mediaq.model import Job, JobStatus, NewJob
 from mediaq.pipelines.operation import Pipeline
@@ -48,10 +46,10 @@ async def post_job(call: Call) -> Response:
     new = _new_job(call, pipeline, body, idempotency_key=_idempotency_key(call.request))
     # Known to be away, Redis is refused for before anything is on record.
     await resources.queues[new.type].ping()
-    job, is_new = await _accept(resources, new)
-    if is_new:
-        await _push_all(resources, [job])
-    return answer(_show(job), HTTPStatus.ACCEPTED, {"Location": links(job)["self"]})
+    accepted = await _accept(resources, new)
+    await _push_new(resources, [accepted])
+    headers = {"Location": links(accepted.job)["self"]}
+    return answer(_show(accepted.job), HTTPStatus.ACCEPTED, headers)
 
 
 async def post_batch(call: Call) -> Response:
@@ -71,8 +69,7 @@ async def post_batch(call: Call) -> Response:
     news = [new for new in checked if isinstance(new, NewJob)]
     await resources.queues[pipeline.queue].ping()
     accepted = await _accept_all(resources, news)
-    on_record = [one for one in accepted.values() if isinstance(one, Accepted)]
-    await _push_all(resources, [one.job for one in on_record if one.is_new])
+    await _push_new(resources, [one for one in accepted.values() if isinstance(one, Accepted)])
     outcomes = [_outcome(accepted[new.id] if isinstance(new, NewJob) else new) for new in checked]
     return answer({"outcomes": outcomes})
 
@@ -131,9 +128,9 @@ def _hash(told: Any) -> str:
     return hashlib.sha256(msgspec.json.encode(told, order="deterministic")).hexdigest()
 
 
-async def _accept(resources: Resources, new: NewJob) -> tuple[Job, bool]:
+async def _accept(resources: Resources, new: NewJob) -> Accepted:
     try:
-        return await accept(resources.store, new, resources.settings.database.timeout)
+        return Accepted(*await accept(resources.store, new, resources.settings.database.timeout))
     except CommitUnknown as error:
         raise unknown(new, links(new)) from error
 
@@ -152,17 +149,11 @@ async def _accept_all(resources: Resources, news: Sequence[NewJob]) -> Mapping[s
     }
 
 
-async def _push_all(resources: Resources, jobs: Sequence[Job]) -> None:
+async def _push_new(resources: Resources, accepted: Iterable[Accepted]) -> None:
     # One that had to be asked for again may have been found, pushed and run meanwhile.
-    waiting = [job for job in jobs if job.status is JobStatus.WAITING]
-    pushed = await asyncio.gather(*(push(resources, job) for job in waiting), return_exceptions=True)
-    errors = [error for error in pushed if isinstance(error, BaseException)]
-    if errors:
-        # Whatever it is: they are on record, and the answer says so.
-        first = next(job.id for job, one in zip(waiting, pushed, strict=True) if one is errors[0])
-        logger.warning(
-            "{} jobs are on record and will be pushed later, {} first: {}", len(errors), first, errors[0]
-        )
+    await push_all(
+        resources, [one.job for one in accepted if one.is_new and one.job.status is JobStatus.WAITING]
+    )
 
 
 def _outcome(outcome: Accepted | Problem) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Failed and cancelled jobs run again: once, with all their attempts, and nothing is paid for twice."""
 
 import asyncio
+import time
 from typing import Any
 
 import httpx
@@ -18,7 +19,6 @@ from route_kit import (
     runs,
     send,
     status_in_rq,
-    stock_worker,
     text,
     until,
     until_held,
@@ -137,25 +137,22 @@ async def test_a_job_cancelled_in_the_middle_of_a_call_does_not_pay_for_it_again
     assert len(standin.billed()) == 1
 
 
-async def test_a_retry_waits_until_a_stock_worker_has_ended_the_cancelled_run(
-    api: Api, resources: Resources, standin: StandIn
+async def test_a_retry_waits_until_a_worker_has_ended_the_cancelled_run(
+    api: Api, resources: Resources
 ) -> None:
-    """RQ's worker would write its end over the job that waits again: with it, the job would not stay open."""
-    standin.fault(CALL, "latency", seconds=1)
+    """RQ's worker writes what has become of the run, and would do so over the job that waits again."""
     job_id = await api.accept(QUEUE, text())
-    async with stock_worker(api.settings):
-        await until_held(standin)
-        await cancel(api, job_id)
-        assert (await retry(api, job_id)).status_code == 202
-        again = await until_status(resources, job_id, "active", "failed")
-        assert (again["status"], again["attempts"], again["opening"]) == ("active", 1, 1)
-        assert await status_in_rq(resources, job_id) == "started"
+    await resources.redis.delete(keys.queue(QUEUE))
+    await resources.redis.hset(keys.job(job_id), "status", "started")
+    await resources.redis.zadd(keys.executions(job_id), {"execution": time.time() + 150})
+    await cancel(api, job_id)
+    assert (await retry(api, job_id)).status_code == 202
+    assert (await waiting(resources), await status_in_rq(resources, job_id)) == ([], "canceled")
 
-        async def ended() -> bool:
-            return len(standin.billed()) == 1
-
-        # The call that was cut off: it must not end in another test.
-        await until(ended)
+    await resources.redis.hset(keys.job(job_id), "status", "stopped")
+    await resources.redis.delete(keys.executions(job_id))
+    await until_pushed(resources, job_id)
+    assert (await api.job(QUEUE, job_id))["status"] == "waiting"
 
 
 @pytest.mark.parametrize("state", ["waiting", "active", "completed"])
