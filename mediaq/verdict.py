@@ -12,8 +12,9 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from rq.timeouts import JobTimeoutException
 
 from mediaq.errors import DependencyAway
-from mediaq.model import JobStatus, OpenJob
+from mediaq.model import CANCELLED, JobStatus, OpenJob
 from mediaq.queue.seen import Seen
+from mediaq.queue.view import ENDED
 from mediaq.settings import Settings
 
 
@@ -65,11 +66,12 @@ def decide(job: OpenJob, seen: Seen, settings: Settings, now: datetime) -> Verdi
         settings: The poison limit, and how long a job may be in no list.
         now: The time.
     """
-    if seen.status in ("stopped", "canceled"):
-        return Close("stopped" if seen.status == "stopped" else "cancelled")
+    status = _status(job, seen)
+    if status in ("stopped", "canceled"):
+        return Close("stopped" if status == "stopped" else CANCELLED)
     if job.due_at is not None and job.due_at > now:
         return Leave()
-    match seen.status:
+    match status:
         case "" | "finished":
             # A finished job finds its results on record.
             return Push()
@@ -84,6 +86,11 @@ def decide(job: OpenJob, seen: Seen, settings: Settings, now: datetime) -> Verdi
             return _after_death(job, seen, seen.error or "no reason on record", settings)
         case _:
             return Leave()
+
+
+def _status(job: OpenJob, seen: Seen) -> str:
+    """Returns RQ's status, empty where it is that of an end from before the job was opened again."""
+    return "" if seen.status in ENDED and seen.opening < job.opening else seen.status
 
 
 def _is_old(seen: Seen, settings: Settings, now: datetime) -> bool:

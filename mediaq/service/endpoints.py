@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import Any
 
 from mediaq.pipelines.catalog import PIPELINES
-from mediaq.service import documents, health, media, routes, session, shapes
+from mediaq.service import accepting, documents, health, jobs, media, queues, session, shapes
 from mediaq.service.endpoint import ByJobType, Endpoint, Public, Text
 from mediaq.service.examples import example_request
 
@@ -14,19 +14,25 @@ REQUESTS = ByJobType(
     {name: pipeline.request for name, pipeline in PIPELINES.items()},
     {name: example_request(pipeline) for name, pipeline in PIPELINES.items()},
 )
+BATCHES = ByJobType(
+    dict.fromkeys(PIPELINES, accepting.Batch),
+    {name: {"jobs": [request]} for name, request in REQUESTS.examples.items()},
+)
+
+NOT_THE_CALLERS = (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND)
 
 ENDPOINTS = (
     Endpoint(
         "GET",
         "/api/queues",
-        routes.get_queues,
+        queues.get_queues,
         "Counts the jobs of every queue.",
         answers={HTTPStatus.OK: shapes.QueuesShown},
     ),
     Endpoint(
         "POST",
         "/api/queues/{job_type}",
-        routes.post_job,
+        accepting.post_job,
         "Accepts a job.",
         answers={HTTPStatus.ACCEPTED: shapes.Accepted},
         problems=(
@@ -37,16 +43,84 @@ ENDPOINTS = (
             HTTPStatus.GATEWAY_TIMEOUT,
         ),
         body=REQUESTS,
-        headers={"Idempotency-Key": routes.IdempotencyKey},
-        sends={"Location": routes.Location},
+        headers={"Idempotency-Key": accepting.IdempotencyKey},
+        sends={"Location": accepting.Location},
+    ),
+    Endpoint(
+        "POST",
+        "/api/queues/{job_type}/batch",
+        accepting.post_batch,
+        "Accepts up to 1,000 jobs, each by itself.",
+        answers={HTTPStatus.OK: shapes.Outcomes},
+        problems=(
+            HTTPStatus.NOT_FOUND,
+            HTTPStatus.CONFLICT,
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            HTTPStatus.GATEWAY_TIMEOUT,
+        ),
+        body=BATCHES,
+        headers={"Idempotency-Key": accepting.IdempotencyKey},
+    ),
+    Endpoint(
+        "POST",
+        "/api/queues/{job_type}/pause",
+        queues.pause_queue,
+        "Has mediaq's workers take no more of a queue's jobs.",
+        answers={HTTPStatus.OK: shapes.Paused},
+        problems=(HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND),
+        admin=True,
+    ),
+    Endpoint(
+        "POST",
+        "/api/queues/{job_type}/resume",
+        queues.resume_queue,
+        "Has mediaq's workers take a queue's jobs again.",
+        answers={HTTPStatus.OK: shapes.Paused},
+        problems=(HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND),
+        admin=True,
     ),
     Endpoint(
         "GET",
         "/api/queues/{job_type}/{job_id}",
-        routes.get_job,
+        jobs.get_job,
         "Shows a job.",
         answers={HTTPStatus.OK: shapes.JobShown},
-        problems=(HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND),
+        problems=NOT_THE_CALLERS,
+    ),
+    Endpoint(
+        "DELETE",
+        "/api/queues/{job_type}/{job_id}",
+        jobs.delete_job,
+        "Cancels a job, running or not.",
+        answers={HTTPStatus.OK: shapes.JobShown},
+        problems=(*NOT_THE_CALLERS, HTTPStatus.CONFLICT, HTTPStatus.GATEWAY_TIMEOUT),
+    ),
+    Endpoint(
+        "POST",
+        "/api/queues/{job_type}/{job_id}/retry",
+        jobs.retry_job,
+        "Runs a job again that failed or was cancelled.",
+        answers={HTTPStatus.ACCEPTED: shapes.Accepted},
+        problems=(*NOT_THE_CALLERS, HTTPStatus.CONFLICT, HTTPStatus.GATEWAY_TIMEOUT),
+        sends={"Location": accepting.Location},
+    ),
+    Endpoint(
+        "GET",
+        "/api/jobs",
+        jobs.get_jobs,
+        "Lists jobs, the newest first.",
+        answers={HTTPStatus.OK: shapes.JobsListed},
+        problems=(HTTPStatus.FORBIDDEN,),
+        query=jobs.ListQuery,
+    ),
+    Endpoint(
+        "POST",
+        "/api/jobs/retry",
+        jobs.retry_jobs,
+        "Runs up to 1,000 failed jobs again, the oldest first.",
+        answers={HTTPStatus.OK: shapes.Retried},
+        problems=(HTTPStatus.FORBIDDEN, HTTPStatus.GATEWAY_TIMEOUT),
+        query=jobs.RetryQuery,
     ),
     Endpoint(
         "GET",

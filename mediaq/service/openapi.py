@@ -72,6 +72,7 @@ PROBLEM_HEADERS: Mapping[HTTPStatus, Mapping[str, Any]] = {
 }
 TAGS = {
     "queues": "Jobs: accepted, shown, and how they stand in their queues.",
+    "jobs": "Jobs of all queues: found again, and run again.",
     "media": "Media items, and what is known of them.",
     "session": "Browsers, which sign in with a token and go on with a cookie.",
     "service": "The service itself; for everybody.",

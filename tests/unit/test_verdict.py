@@ -45,6 +45,12 @@ def test_a_job_that_was_ended_with_rqs_tools_is_closed(status: str, reason: str)
     assert decided({"status": "active"}, status=status) == Close(reason)
 
 
+@pytest.mark.parametrize("status", ["finished", "failed", "stopped", "canceled"])
+def test_how_a_job_ended_before_it_was_opened_again_does_not_count(status: str) -> None:
+    assert decided({"opening": 2}, status=status, opening=1) == Push()
+    assert decided({"opening": 2}, status=status, opening=2) == decided({}, status=status)
+
+
 @pytest.mark.parametrize(
     ("listed", "age", "decision"),
     [(True, 3600, Leave()), (False, 59, Leave()), (False, 60, Leave()), (False, 61, Doubt())],

@@ -1,7 +1,8 @@
 -- name: open_jobs
 -- Guarantees: reads open jobs without a live owner, in the order in which they were accepted, and of each what is
 -- small: a request may have a megabyte. Those of the last moment are still with who accepts them.
-select id, type, user_id, status, progress, attempts, max_attempts, deaths, died_of_push, fence, accepted_at, due_at
+select id, type, user_id, status, progress, attempts, max_attempts, deaths, died_of_push, fence, accepted_at, due_at,
+       opening
 from jobs
 where status in ('waiting', 'active', 'delayed')
   and (accepted_at, id) > (:accepted_at, :id)
