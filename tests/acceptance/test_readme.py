@@ -58,9 +58,9 @@ ANSWERS = {
     "--upload-file picture.jpg": r'"jobType":"image-processing","status":"waiting"',
     '/api/queues/text-analysis" \\': r'"jobType":"text-analysis","status":"waiting"',
     "mediaq watch": r'"returnvalue": \{',
-    "--request DELETE": r'"status":409,.*has ended already',
+    '$job" --request DELETE': r'"status":409,.*has ended already',
     "/openapi.json": r'^\s*\{"openapi":"3\.1\.0"',
-    "/api/session": r'"waiting"|"queues"',
+    "/api/session": r'"queues":\[',
 }
 MARK = "---- the next block ----"
 
