@@ -46,4 +46,21 @@ ENDPOINTS = (
         problems=(HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT),
         query=media.SimilarQuery,
     ),
+    # After the one above, which is more special: no item's name ends in /similar.
+    Endpoint(
+        "GET",
+        "/api/media/{media_item:path}",
+        media.get_item,
+        "Shows a media item.",
+        answers={HTTPStatus.OK: shapes.ItemShown},
+        problems=(HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND),
+    ),
+    Endpoint(
+        "DELETE",
+        "/api/media/{media_item:path}",
+        media.delete_item,
+        "Deletes a media item with its jobs, results and vectors; its cost rows and the upload stay.",
+        answers={HTTPStatus.NO_CONTENT: None, HTTPStatus.ACCEPTED: shapes.Deleting},
+        problems=(HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.GATEWAY_TIMEOUT),
+    ),
 )

@@ -20,7 +20,7 @@ RETRY_AFTER = 5
 # What the log says of requests for which a server was away.
 OUTCOMES = {
     HTTPStatus.SERVICE_UNAVAILABLE: "is refused for now",
-    HTTPStatus.GATEWAY_TIMEOUT: "was accepted or not, which is unknown",
+    HTTPStatus.GATEWAY_TIMEOUT: "was done or not, which is unknown",
 }
 
 

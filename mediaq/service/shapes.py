@@ -109,6 +109,45 @@ class QueuesShown(Shape):
     queues: list[QueueShown]
 
 
+class JobOfItem(Shape):
+    """A job of a media item."""
+
+    id: str
+    job_type: str
+    status: JobStatus
+    links: Links
+
+
+class EmbeddingOfItem(Shape):
+    """A vector of a media item, without its values."""
+
+    model: str
+    dimensions: int
+    chunks: Annotated[int, Meta(description="Vectors of passages or pictures; 0 where the whole has one.")]
+    created_at: Millis
+
+
+class ItemShown(Shape):
+    """A media item as its owner sees it."""
+
+    media_item_id: str
+    status: Literal["pending", "processing", "completed", "failed"]
+    metadata: Annotated[dict[str, Any], Meta(description="Results by their keys, and what they cost.")]
+    created_at: Millis
+    updated_at: Millis
+    jobs: Annotated[list[JobOfItem], Meta(description="The newest first, 50 at most.")]
+    embeddings: list[EmbeddingOfItem]
+    cost: Annotated[Dollars, Meta(description="What is known to be billed.")]
+    possible_cost: Annotated[Dollars, Meta(description="Of calls whose answers were lost: billed or not.")]
+
+
+class Deleting(Shape):
+    """A media item that is deleted, and of which something outside the record ends yet."""
+
+    media_item_id: str
+    jobs_ending: Annotated[int, Meta(description="Jobs that may still have something in Redis or S3.")]
+
+
 class SimilarItem(Shape):
     """A media item that is like another."""
 

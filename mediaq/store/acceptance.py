@@ -74,8 +74,11 @@ async def _accept(store: Store, new: NewJob, seconds: float) -> tuple[Job, bool]
 
 
 async def _claim_media_item(store: Store, connection: Connection, new: NewJob) -> None:
-    await store.queries.insert_media_item(connection, id=new.media_item_id, user_id=new.user_id)
-    owner = await store.queries.media_item_owner(connection, id=new.media_item_id)
+    owner = None
+    # One that was there for the insert may be deleted by the time its owner is known.
+    while owner is None:
+        await store.queries.insert_media_item(connection, id=new.media_item_id, user_id=new.user_id)
+        owner = await store.queries.media_item_owner(connection, id=new.media_item_id)
     if owner != new.user_id:
         raise NotYours(f"media item {new.media_item_id} belongs to another user")
 
