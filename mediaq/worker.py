@@ -51,7 +51,7 @@ class AsyncWorker(worker.AsyncWorker):
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
-        """Keeps mediaq's own queues, where the worker serves any: compares open jobs, clears up after deleted ones."""
+        """Looks after open and deleted jobs meanwhile, where the worker serves any of mediaq's own queues."""
         if not set(self.queue_names()) & set(Queues().names()):
             yield
             return

@@ -14,7 +14,6 @@ from starlette.responses import Response
 from mediaq.erasure import AT_ONCE, clear
 from mediaq.errors import CommitUnknown
 from mediaq.pipelines.requests import Name
-from mediaq.resources import Resources
 from mediaq.service.answers import answer, links_of, millis
 from mediaq.service.endpoint import Call
 from mediaq.service.problems import RETRY_AFTER, Problem
@@ -58,26 +57,25 @@ async def get_item(call: Call) -> Response:
 async def delete_item(call: Call) -> Response:
     """Deletes a media item with its jobs, results and vectors, and what mediaq itself put into S3 for it.
 
-    Its cost rows stay, and so does the object that was uploaded. 204 says that all is gone; 202 that the item is,
-    and the rest will be: a job of it has yet to end, or a server is away.
+    Its cost rows stay, and so does the object that was uploaded. 204 says that all is gone; 202 that the item
+    is, and the rest will be: a job of it has yet to end, or a server is away.
     """
-    media_item, resources = call.path["media_item"], call.resources
+    media_item = call.path["media_item"]
     erased = await _erase(call, media_item)
     if erased is None:
         raise _unknown(media_item)
-    if left := await _clear(resources, erased):
+    if left := await _clear(call, erased):
         return answer({"mediaItemId": media_item, "jobsEnding": left}, HTTPStatus.ACCEPTED)
     return Response(status_code=HTTPStatus.NO_CONTENT)
 
 
-async def _clear(resources: Resources, erased: list[Erasure]) -> int:
+async def _clear(call: Call, erased: list[Erasure]) -> int:
     try:
         async with asyncio.timeout(PATIENCE):
-            return await clear(resources, erased[:AT_ONCE]) + len(erased[AT_ONCE:])
+            return await clear(call.resources, erased[:AT_ONCE]) + len(erased[AT_ONCE:])
     except Exception as error:  # noqa: BLE001 - whatever it is: the item is gone, and the upkeep does the rest
-        logger.warning(
-            "what a deleted media item left is deleted later: {}", str(error) or type(error).__name__
-        )
+        reason = str(error) or type(error).__name__
+        logger.warning("what media item {} left is deleted later: {}", call.path["media_item"], reason)
         return len(erased)
 
 

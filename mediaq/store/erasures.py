@@ -1,4 +1,4 @@
-"""Media items are deleted with all that is on record of them; what lies elsewhere is remembered until it is, too."""
+"""Media items are deleted with all that is on record of them; what lies elsewhere is remembered meanwhile."""
 
 from __future__ import annotations
 
