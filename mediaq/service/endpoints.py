@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
-from mediaq.service import media, routes, shapes
+from mediaq.service import costs, media, routes, shapes
 from mediaq.service.endpoint import Endpoint
 
 ENDPOINTS = (
@@ -62,5 +62,14 @@ ENDPOINTS = (
         "Deletes a media item with its jobs, results and vectors; its cost rows and the upload stay.",
         answers={HTTPStatus.NO_CONTENT: None, HTTPStatus.ACCEPTED: shapes.Deleting},
         problems=(HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.GATEWAY_TIMEOUT),
+    ),
+    Endpoint(
+        "GET",
+        "/api/costs",
+        costs.get_costs,
+        "Sums costs, or shows them row by row; also as text/csv.",
+        answers={HTTPStatus.OK: shapes.CostsShown},
+        problems=(HTTPStatus.FORBIDDEN,),
+        query=costs.CostsQuery,
     ),
 )

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType, field
 
 from mediaq.model import Certainty, JobStatus, TaskStatus
 
@@ -146,6 +146,57 @@ class Deleting(Shape):
 
     media_item_id: str
     jobs_ending: Annotated[int, Meta(description="Jobs that may still have something in Redis or S3.")]
+
+
+class CostSums(Shape):
+    """What some rows of the ledger come to."""
+
+    calls: int
+    reused: Annotated[int, Meta(description="Results of earlier calls that were taken for nothing.")]
+    billed: Dollars
+    possibly_billed: Annotated[Dollars, Meta(description="Of calls whose answers were lost: billed or not.")]
+
+
+class CostGroup(CostSums, omit_defaults=True):
+    """What the rows come to that have these in common; it has the names that were asked for."""
+
+    service: str | UnsetType = UNSET
+    operation: str | UnsetType = UNSET
+    day: Annotated[str, Meta(description="Of UTC, as 2026-11-30.")] | UnsetType = UNSET
+    month: Annotated[str, Meta(description="Of UTC, as 2026-11.")] | UnsetType = UNSET
+    cost_center: str | UnsetType | None = UNSET
+    user: str | UnsetType = UNSET
+
+
+class CostRow(Shape):
+    """One row of the ledger: a call, or a result that was taken from an earlier one."""
+
+    id: int
+    created_at: Millis
+    user_id: str
+    cost_center: str | None
+    media_item_id: str
+    job_id: str
+    service: str
+    operation: str
+    item: str
+    units: Decimal
+    unit: str
+    unit_price: Dollars
+    price_version: str
+    amount: Dollars
+    certainty: Certainty
+
+
+class CostsShown(Shape):
+    """The costs of a time: sums by what was asked for, or else the rows, the newest first."""
+
+    from_: Millis = field(name="from")
+    to: Annotated[Millis, Meta(description="The moment after the last.")]
+    total: Annotated[CostSums | None, Meta(description="Of all; null in further pages of rows.")]
+    groups: list[CostGroup]
+    rows: list[CostRow]
+    next_cursor: str | None
 
 
 class SimilarItem(Shape):
