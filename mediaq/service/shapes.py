@@ -168,7 +168,7 @@ class CostGroup(CostSums, omit_defaults=True):
     user: str | UnsetType = UNSET
 
 
-class CostRow(Shape):
+class CostRow(JobCost):
     """One row of the ledger: a call, or a result that was taken from an earlier one."""
 
     id: int
@@ -177,15 +177,6 @@ class CostRow(Shape):
     cost_center: str | None
     media_item_id: str
     job_id: str
-    service: str
-    operation: str
-    item: str
-    units: Decimal
-    unit: str
-    unit_price: Dollars
-    price_version: str
-    amount: Dollars
-    certainty: Certainty
 
 
 class CostsShown(Shape):

@@ -1,5 +1,5 @@
--- The ledger within a time. WHERE is replaced by the conditions that are asked for, KEYS and GROUPS by what is summed by:
--- each combination is a query of its own, with a plan of its own.
+-- The ledger within a time. WHERE is replaced by the conditions that are asked for, KEYS and GROUPS by what is summed
+-- by: each combination is a query of its own, with a plan of its own.
 
 -- name: cost_sums
 -- Guarantees: exact sums; what is reused counts apart, as no call was made for it.

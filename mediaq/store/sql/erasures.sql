@@ -1,6 +1,6 @@
 -- name: lock_jobs_of!
--- Guarantees: nobody writes to the item's jobs before the transaction ends; taken before the item, in the order in which
--- all take them, so that none waits for another in a circle.
+-- Guarantees: nobody writes to the item's jobs before the transaction ends; taken before the item, in the order in
+-- which all take them, so that none waits for another in a circle.
 select id from jobs where media_item_id = :id order by id for update;
 
 -- name: lock_erasable_item$
