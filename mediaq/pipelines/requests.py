@@ -16,6 +16,8 @@ Name = Annotated[str, Meta(min_length=1, max_length=200, pattern=NO_NUL)]
 ObjectKey = Annotated[str, Meta(min_length=1, max_length=1024, pattern=NO_NUL)]
 Seconds = Annotated[float, Meta(ge=0)]
 Text = Annotated[str, Meta(min_length=1, pattern=NO_NUL)]
+# What no media item's name may end in: it has a route of its own.
+RESERVED = "/similar"
 Field = tuple[str, Any, Any] | tuple[str, Any]
 
 COMMON: tuple[Field, ...] = (
@@ -52,15 +54,27 @@ def request_type(
 
 def checked_type(name: str, check: Callable[[Any], None] | None, *fields: Field) -> type[msgspec.Struct]:
     """Builds a request type of the common fields and others, with a check of the whole."""
+
+    def check_all(request: Any) -> None:
+        _check_item(request)
+        if check is not None:
+            check(request)
+
     return msgspec.defstruct(
         name,
         [*COMMON, *fields],
-        namespace={"__post_init__": check} if check else {},
+        namespace={"__post_init__": check_all},
         frozen=True,
         kw_only=True,
         omit_defaults=True,
         forbid_unknown_fields=True,
     )
+
+
+def _check_item(request: Any) -> None:
+    # Names may have slashes: GET /api/media/x/similar would be about another item, x.
+    if request.mediaItemId.endswith(RESERVED):
+        raise ValueError(f"Object has a bad field `mediaItemId`: it may not end in {RESERVED}")
 
 
 def _ways_to_ask(operation: Operation) -> Any:

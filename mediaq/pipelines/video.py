@@ -14,10 +14,11 @@ from mediaq.pipelines.film import Film, find_film
 from mediaq.pipelines.metered import recorded
 from mediaq.pipelines.operation import Operation, Perform, Pipeline, Work
 from mediaq.pipelines.requests import ObjectKey, Seconds, request_type
-from mediaq.pipelines.thumbnails import generate_thumbnails
-from mediaq.pipelines.transcription import transcribe
+from mediaq.pipelines.thumbnails import folder, generate_thumbnails
+from mediaq.pipelines.transcription import TRANSCRIBE, stems, transcribe
 from mediaq.pipelines.video_labels import detect_labels
 from mediaq.pipelines.video_parameters import Thumbnails, Transcription, VideoLabels
+from mediaq.settings import Settings
 from mediaq.store import operations
 
 # The name under which what a film is goes on record, beside the operations' results.
@@ -60,10 +61,15 @@ async def _record_probe(work: Work, film: Film) -> None:
 
 
 OPERATIONS = (
-    Operation("transcribe", "transcription", _of_film(transcribe), parameters=Transcription),
+    Operation(TRANSCRIBE, "transcription", _of_film(transcribe), parameters=Transcription),
     Operation("detectLabels", "labels", _of_film(detect_labels), parameters=VideoLabels),
     Operation("generateThumbnails", "thumbnails", _of_film(generate_thumbnails), parameters=Thumbnails),
 )
+
+
+def _objects(settings: Settings, job_id: str) -> tuple[str, ...]:
+    return folder(settings, job_id), stems(settings, job_id)
+
 
 VIDEO = Pipeline(
     queue="video-processing",
@@ -74,4 +80,5 @@ VIDEO = Pipeline(
     ),
     operations=OPERATIONS,
     noted=(PROBE,),
+    objects=_objects,
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
-from mediaq.service import accepting, jobs, media, queues, session, shapes
+from mediaq.service import accepting, costs, jobs, media, queues, session, shapes
 from mediaq.service.endpoint import Endpoint
 
 NOT_THE_CALLERS = (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND)
@@ -129,5 +129,31 @@ ENDPOINTS = (
         "Signs a browser out.",
         answers={HTTPStatus.NO_CONTENT: None},
         problems=(HTTPStatus.FORBIDDEN,),
+    ),
+    # After the one above, which is more special: no item's name ends in /similar.
+    Endpoint(
+        "GET",
+        "/api/media/{media_item:path}",
+        media.get_item,
+        "Shows a media item.",
+        answers={HTTPStatus.OK: shapes.ItemShown},
+        problems=(HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND),
+    ),
+    Endpoint(
+        "DELETE",
+        "/api/media/{media_item:path}",
+        media.delete_item,
+        "Deletes a media item with its jobs, results and vectors; its cost rows and the upload stay.",
+        answers={HTTPStatus.NO_CONTENT: None, HTTPStatus.ACCEPTED: shapes.Deleting},
+        problems=(HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.GATEWAY_TIMEOUT),
+    ),
+    Endpoint(
+        "GET",
+        "/api/costs",
+        costs.get_costs,
+        "Sums costs, or shows them row by row; also as text/csv.",
+        answers={HTTPStatus.OK: shapes.CostsShown},
+        problems=(HTTPStatus.FORBIDDEN,),
+        query=costs.CostsQuery,
     ),
 )
