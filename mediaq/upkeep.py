@@ -1,4 +1,4 @@
-"""What runs beside requests and jobs, so that stock workers need no flags: schedule, reconcile, trim."""
+"""What runs beside requests and jobs, for any kind of worker: schedule, reconcile, erase, trim."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager, suppress
 from loguru import logger
 from redis.exceptions import RedisError
 
+from mediaq.erasure import clear_due
 from mediaq.queue.retention import trim
 from mediaq.queue.scheduler import Scheduler
 from mediaq.reconciler import Reconciler
@@ -36,6 +37,7 @@ async def upkeep(resources: Resources) -> AsyncIterator[None]:
     try:
         async with (
             reconciling(resources),
+            erasing(resources),
             _repeating("scheduling", SCHEDULE_INTERVAL, scheduler.move_due),
             _repeating("trimming", interval, lambda: _trim(resources)),
         ):
@@ -60,6 +62,18 @@ async def reconciling(resources: Resources) -> AsyncIterator[None]:
     finally:
         with suppress(*AWAY):
             await reconciler.close()
+
+
+@asynccontextmanager
+async def erasing(resources: Resources) -> AsyncIterator[None]:
+    """Clears up after deleted jobs while the block runs; processes that do so share the work.
+
+    Args:
+        resources: Store, queues, AWS and settings.
+    """
+    interval = resources.settings.upkeep.interval
+    async with _repeating("erasing", interval, lambda: clear_due(resources)):
+        yield
 
 
 @asynccontextmanager

@@ -51,15 +51,15 @@ class AsyncWorker(worker.AsyncWorker):
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
-        """Compares open jobs with Redis meanwhile, where the worker serves any of mediaq's own queues."""
+        """Looks after open and deleted jobs meanwhile, where the worker serves any of mediaq's own queues."""
         if not set(self.queue_names()) & set(Queues().names()):
             yield
             return
         # Postgres and AWS are for mediaq's own jobs: whoever has others needs neither.
         from mediaq.tasks import KEPT_AS, open_for_jobs
-        from mediaq.upkeep import reconciling
+        from mediaq.upkeep import erasing, reconciling
 
-        async with kept(KEPT_AS, open_for_jobs) as resources, reconciling(resources):
+        async with kept(KEPT_AS, open_for_jobs) as resources, reconciling(resources), erasing(resources):
             self.may_claim = resources.may_claim
             yield
 

@@ -1,4 +1,4 @@
-"""S3 objects: looked at, read in part or whole, written."""
+"""S3 objects: looked at, read in part or whole, written, deleted."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from attrs import frozen
 
 from mediaq.aws.calls import call, call_and_read
 from mediaq.aws.clients import Aws
-from mediaq.errors import Refused
+from mediaq.errors import Refused, TryAgain
 
 # aioboto3 reads a body in pieces of 1 KB unless told otherwise, which costs three times the CPU.
 PIECE = 256 * 1024
@@ -133,6 +133,26 @@ async def copy(aws: Aws, bucket: str, key: str, new_key: str) -> None:
         await call(aws, "s3", "copy_object", Bucket=bucket, Key=new_key, CopySource=source)
     except Refused as refusal:
         raise _missing(refusal, bucket, key) from refusal
+
+
+async def delete_all(aws: Aws, bucket: str, prefix: str) -> None:
+    """Deletes every object whose key begins with a prefix; there may be none.
+
+    In a bucket that keeps versions the older ones stay, as S3 has it.
+
+    Raises:
+        ProviderError: S3 cannot be asked for now, or refuses.
+    """
+    while True:
+        # As many as one request deletes at most: a page of the list.
+        page = await call(aws, "s3", "list_objects_v2", Bucket=bucket, Prefix=prefix)
+        found = [{"Key": entry["Key"]} for entry in page.get("Contents", ())]
+        if not found:
+            return
+        given = {"Objects": found, "Quiet": True}
+        answer = await call(aws, "s3", "delete_objects", Bucket=bucket, Delete=given)
+        for error in answer.get("Errors", ()):
+            raise TryAgain(f"S3 did not delete {error['Key']}: {error.get('Message')}", error["Code"])
 
 
 async def _read(aws: Aws, bucket: str, key: str, **condition: Any) -> bytes:

@@ -142,6 +142,11 @@ def by_result_key(results: Results) -> dict[str, Any]:
     return dict(results)
 
 
+def no_objects(settings: Settings, job_id: str) -> tuple[str, ...]:  # noqa: ARG001 - the shape of Pipeline.objects
+    """Says that a pipeline's jobs put nothing into the bucket."""
+    return ()
+
+
 @frozen
 class Pipeline:
     """A job type: its queue, its task, and what it can do.
@@ -156,6 +161,7 @@ class Pipeline:
         outcome: What a job returns, from its operations' results by result key.
         metadata: What a job adds to its media item, from what it returns.
         noted: What its operations put on record beside their results, by name: added to the media item too.
+        objects: What the keys of all objects begin with that a job puts into the bucket; no other job's do.
         example: A request as callers send it, but for the operations.
     """
 
@@ -168,6 +174,7 @@ class Pipeline:
     outcome: Callable[[Results], dict[str, Any]] = by_result_key
     metadata: Callable[[Results], dict[str, Any]] = by_result_key
     noted: tuple[str, ...] = ()
+    objects: Callable[[Settings, str], tuple[str, ...]] = no_objects
     example: Mapping[str, Any] = field(factory=dict)
 
     def operation(self, name: str) -> Operation:

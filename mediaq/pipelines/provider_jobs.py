@@ -29,6 +29,11 @@ class State:
     reason: str | None = None
 
 
+def name_stem(job_id: str, operation: str) -> str:
+    """Returns what all names begin with under which an operation of a job runs at AWS."""
+    return f"{job_id}-{operation}-"
+
+
 async def job_name(work: Work) -> str:
     """Returns the name under which an operation's job runs at AWS.
 
@@ -38,7 +43,7 @@ async def job_name(work: Work) -> str:
     # AWS: a ClientRequestToken has at most 64 characters of [a-zA-Z0-9-_].
     store = work.tools.store
     generation = await store.link.outlast(lambda: operations.generation(store, work.job, work.operation))
-    return f"{work.job.id}-{work.operation}-{generation}"
+    return f"{name_stem(work.job.id, work.operation)}{generation}"
 
 
 async def until_done(work: Work, service: str, look: Callable[[], Awaitable[State]]) -> None:

@@ -19,15 +19,18 @@ ObjectKey = Annotated[
 ]
 Seconds = Annotated[float, Meta(ge=0, description="A hint: how long it is, in seconds.")]
 Text = Annotated[str, Meta(min_length=1, pattern=NO_NUL)]
+# What no media item's name may end in: it has a route of its own.
+RESERVED = "/similar"
+NOT_RESERVED = {"not": {"pattern": f"{RESERVED}$"}}
 Field = tuple[str, Any, Any] | tuple[str, Any]
 
 
-def _name(description: str) -> Any:
-    return Annotated[Name, Meta(description=description)]
+def _name(description: str, rules: Mapping[str, Any] | None = None) -> Any:
+    return Annotated[Name, Meta(description=description, extra_json_schema=dict(rules or {}))]
 
 
 COMMON: tuple[Field, ...] = (
-    ("mediaItemId", _name("The media item; an unknown one is made, and is the caller's.")),
+    ("mediaItemId", _name("The media item; an unknown one is made, and is the caller's.", NOT_RESERVED)),
     ("costCenter", _name("Whom the cost is put down to.") | None, None),
     ("userId", _name("Older clients send it; it must be the token's.") | None, None),
 )
@@ -67,15 +70,27 @@ def checked_type(
     name: str, check: Callable[[Any], None] | None, rules: Mapping[str, Any], *fields: Field
 ) -> type[msgspec.Struct]:
     """Builds a request type of the common fields and others, with a check of the whole and its rules."""
+
+    def check_all(request: Any) -> None:
+        _check_item(request)
+        if check is not None:
+            check(request)
+
     return msgspec.defstruct(
         name,
         [*COMMON, *fields],
-        namespace={"rules": rules, **({"__post_init__": check} if check else {})},
+        namespace={"__post_init__": check_all, "rules": rules},
         frozen=True,
         kw_only=True,
         omit_defaults=True,
         forbid_unknown_fields=True,
     )
+
+
+def _check_item(request: Any) -> None:
+    # Names may have slashes: GET /api/media/x/similar would be about another item, x.
+    if request.mediaItemId.endswith(RESERVED):
+        raise ValueError(f"Object has a bad field `mediaItemId`: it may not end in {RESERVED}")
 
 
 def _ways_to_ask(operation: Operation) -> Any:

@@ -21,7 +21,7 @@ from mediaq.pipelines.reporter import Announce, Reporter
 from mediaq.queue.backoff import Backoff
 from mediaq.queue.parking import can_park
 from mediaq.settings import Queue
-from mediaq.store import attempts, jobs, leases, operations
+from mediaq.store import attempts, erasures, jobs, leases, operations
 
 # The share of a job's timeout that an operation may spend on a provider that fails, where waiting counts: the
 # rest is for the other operations.
@@ -70,7 +70,7 @@ async def run_job(tools: Tools, pipeline: Pipeline, job_id: str, announce: Annou
         announce: Told of the job's progress.
 
     Returns:
-        The results, by result key.
+        The results, by result key; none of a job that was deleted.
 
     Raises:
         JobFailed: The attempt failed; says how many are left.
@@ -101,10 +101,17 @@ async def _start(tools: Tools, clock: Clock, job_id: str) -> Job | None:
 async def _replay(tools: Tools, job_id: str) -> dict[str, Any]:
     job = await tools.store.link.outlast(lambda: jobs.find(tools.store, job_id))
     if job is None:
-        raise JobFailed(f"job {job_id} is not on record", attempts_left=0)
+        return await _skip_deleted(tools, job_id)
     if job.status is not JobStatus.COMPLETED:
         raise JobFailed(job.failed_reason or "failed", attempts_left=0)
     return dict(job.result or {})
+
+
+async def _skip_deleted(tools: Tools, job_id: str) -> dict[str, Any]:
+    # Deleted with its media item while Redis was away, say: it ends without a word.
+    if await tools.store.link.outlast(lambda: erasures.is_under_way(tools.store, job_id)):
+        return {}
+    raise JobFailed(f"job {job_id} is not on record", attempts_left=0)
 
 
 async def _attempt(attempt: Attempt) -> dict[str, Any]:

@@ -12,10 +12,15 @@ from mediaq.pipelines.metered import patiently, recorded
 from mediaq.pipelines.operation import Work
 from mediaq.pipelines.stills import KINDS
 from mediaq.pipelines.video_parameters import Poster, Thumbnails, said
-from mediaq.settings import Video
+from mediaq.settings import Settings, Video
 from mediaq.store import operations
 
 POSTER = "poster"
+
+
+def folder(settings: Settings, job_id: str) -> str:
+    """Returns what the keys of a job's pictures begin with."""
+    return f"{settings.video.thumbnail_prefix}{job_id}/"
 
 
 async def generate_thumbnails(work: Work, film: Film) -> Any:
@@ -53,7 +58,7 @@ async def _take(work: Work, film: Film, pictures: Pictures) -> list[dict[str, An
     async def keep(picture: Thumbnail, is_poster: bool) -> None:
         name = POSTER if is_poster else str(len(taken) + 1)
         kind = pictures.kind
-        key = f"{work.tools.settings.video.thumbnail_prefix}{work.job.id}/{name}.{kind.suffix}"
+        key = f"{folder(work.tools.settings, work.job.id)}{name}.{kind.suffix}"
         still = picture.still
         await patiently(
             work, lambda: objects.write(work.tools.aws, work.bucket, key, still.content, kind.media_type)

@@ -19,12 +19,15 @@ from mediaq.pipelines.film import Film
 from mediaq.pipelines.metered import copied, patiently, recorded
 from mediaq.pipelines.operation import Answer, Work
 from mediaq.pipelines.price_list import prices_now
-from mediaq.pipelines.provider_jobs import State, job_name, until_done
+from mediaq.pipelines.provider_jobs import State, job_name, name_stem, until_done
 from mediaq.pipelines.reuse import find_earlier, same
 from mediaq.pipelines.turns import ask, holding_place, take_turn
 from mediaq.pipelines.video_parameters import Transcription, said
+from mediaq.settings import Settings
 from mediaq.store import operations
 
+# The operation's name, which is part of the names of its jobs at AWS.
+TRANSCRIBE = "transcribe"
 TRANSCRIPT_BYTES = 64 * 1024 * 1024
 # AWS, Transcribe, Guidelines and quotas.
 MOST_BYTES = 2 * 1024**3
@@ -32,6 +35,11 @@ SHORTEST_MS = 500
 # AWS, Transcribe, Data input: the containers that it takes, and media of more than two channels are not.
 CONTAINERS = frozenset({"mp3", "mp4", "wav", "flac", "ogg", "amr", "webm", "m4a"})
 MOST_CHANNELS = 2
+
+
+def stems(settings: Settings, job_id: str) -> str:
+    """Returns what the keys of a job's transcripts and subtitles begin with."""
+    return f"{settings.video.transcript_prefix}{name_stem(job_id, TRANSCRIBE)}"
 
 
 async def transcribe(work: Work, film: Film) -> Any:

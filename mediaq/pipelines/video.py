@@ -14,10 +14,11 @@ from mediaq.pipelines.film import Film, find_film
 from mediaq.pipelines.metered import recorded
 from mediaq.pipelines.operation import Operation, Perform, Pipeline, Work
 from mediaq.pipelines.requests import ObjectKey, Seconds, request_type
-from mediaq.pipelines.thumbnails import generate_thumbnails
-from mediaq.pipelines.transcription import transcribe
+from mediaq.pipelines.thumbnails import folder, generate_thumbnails
+from mediaq.pipelines.transcription import TRANSCRIBE, stems, transcribe
 from mediaq.pipelines.video_labels import detect_labels
 from mediaq.pipelines.video_parameters import Thumbnails, Transcription, VideoLabels
+from mediaq.settings import Settings
 from mediaq.store import operations
 
 # The name under which what a film is goes on record, beside the operations' results.
@@ -61,7 +62,7 @@ async def _record_probe(work: Work, film: Film) -> None:
 
 OPERATIONS = (
     Operation(
-        "transcribe",
+        TRANSCRIBE,
         "transcription",
         _of_film(transcribe),
         parameters=Transcription,
@@ -77,6 +78,11 @@ OPERATIONS = (
     ),
 )
 
+
+def _objects(settings: Settings, job_id: str) -> tuple[str, ...]:
+    return folder(settings, job_id), stems(settings, job_id)
+
+
 VIDEO = Pipeline(
     queue="video-processing",
     task="mediaq.tasks.process_video",
@@ -86,5 +92,6 @@ VIDEO = Pipeline(
     ),
     operations=OPERATIONS,
     noted=(PROBE,),
+    objects=_objects,
     example={"mediaItemId": "film-1", "s3Key": "uploads/film-1.mp4", "costCenter": "marketing"},
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import calendar
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -202,6 +203,21 @@ class Queue:
         if outcome == b"absent":
             raise NoSuchJobError(f"queue {self.name} has no job {job_id}")
         return bool(outcome == b"canceled")
+
+    async def remove(self, job_id: str) -> bool:
+        """Cancels a job, if it has not ended, and forgets it with its results; repeating it is safe.
+
+        Returns:
+            Whether nothing of it is left; not, if it was enqueued anew meanwhile.
+
+        Raises:
+            redis.RedisError: Redis is away.
+        """
+        with suppress(NoSuchJobError):
+            await self.cancel(job_id)
+        name = self.name
+        key_list = (keys.finished(name), keys.failed(name), keys.canceled(name), keys.ended(name))
+        return bool(await self._run(read_script("evict", "forget"), key_list, (keys.RQ, name, job_id)))
 
     async def requeue(self, job_id: str, *, at_front: bool = False) -> None:
         """Puts a job into its queue now: one that ended, was cancelled, is not due, or waits for others.

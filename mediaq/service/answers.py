@@ -23,7 +23,12 @@ def answer(content: Any, status: int = 200, headers: Mapping[str, str] | None = 
 
 def links(job: Job | JobSummary | NewJob) -> dict[str, str]:
     """Returns where a job is found."""
-    return {"self": f"/api/queues/{job.type}/{job.id}"}
+    return links_of(job.type, job.id)
+
+
+def links_of(job_type: str, job_id: str) -> dict[str, str]:
+    """Returns where a job of that type and id is found."""
+    return {"self": f"/api/queues/{job_type}/{job_id}"}
 
 
 def show_job(job: Job, costs: list[Row], caller: Caller) -> dict[str, Any]:
@@ -35,9 +40,9 @@ def show_job(job: Job, costs: list[Row], caller: Caller) -> dict[str, Any]:
         "data": job.request,
         "progress": job.progress,
         "attemptsMade": job.attempts,
-        "timestamp": _millis(job.accepted_at),
-        "processedOn": _millis(job.processed_at),
-        "finishedOn": _millis(job.finished_at),
+        "timestamp": millis(job.accepted_at),
+        "processedOn": millis(job.processed_at),
+        "finishedOn": millis(job.finished_at),
         "returnvalue": job.result,
         "failedReason": job.failed_reason,
         "stacktrace": job.stacktrace if caller.admin else [],
@@ -61,15 +66,16 @@ def show_summary(job: JobSummary) -> dict[str, Any]:
         "status": job.status,
         "progress": job.progress,
         "attemptsMade": job.attempts,
-        "timestamp": _millis(job.accepted_at),
-        "processedOn": _millis(job.processed_at),
-        "finishedOn": _millis(job.finished_at),
+        "timestamp": millis(job.accepted_at),
+        "processedOn": millis(job.processed_at),
+        "finishedOn": millis(job.finished_at),
         "failedReason": job.failed_reason,
         "links": links(job),
     }
 
 
-def _millis(time: datetime | None) -> int | None:
+def millis(time: datetime | None) -> int | None:
+    """Returns a time in milliseconds since the epoch, as answers have it."""
     return None if time is None else round(time.timestamp() * 1000)
 
 

@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import Any
 
 from mediaq.pipelines.catalog import PIPELINES
-from mediaq.service import accepting, documents, health, jobs, media, queues, session, shapes
+from mediaq.service import accepting, costs, documents, health, jobs, media, queues, session, shapes
 from mediaq.service.endpoint import ByJobType, Endpoint, Public, Text
 from mediaq.service.examples import example_request
 
@@ -146,6 +146,32 @@ ENDPOINTS = (
         "Signs a browser out.",
         answers={HTTPStatus.NO_CONTENT: None},
         problems=(HTTPStatus.FORBIDDEN,),
+    ),
+    # After the one above, which is more special: no item's name ends in /similar.
+    Endpoint(
+        "GET",
+        "/api/media/{media_item:path}",
+        media.get_item,
+        "Shows a media item.",
+        answers={HTTPStatus.OK: shapes.ItemShown},
+        problems=(HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND),
+    ),
+    Endpoint(
+        "DELETE",
+        "/api/media/{media_item:path}",
+        media.delete_item,
+        "Deletes a media item with its jobs, results and vectors; its cost rows and the upload stay.",
+        answers={HTTPStatus.NO_CONTENT: None, HTTPStatus.ACCEPTED: shapes.Deleting},
+        problems=(HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.GATEWAY_TIMEOUT),
+    ),
+    Endpoint(
+        "GET",
+        "/api/costs",
+        costs.get_costs,
+        "Sums costs, or shows them row by row; also as text/csv.",
+        answers={HTTPStatus.OK: (shapes.CostsShown, Text("text/csv"))},
+        problems=(HTTPStatus.FORBIDDEN,),
+        query=costs.CostsQuery,
     ),
 )
 

@@ -74,6 +74,7 @@ TAGS = {
     "queues": "Jobs: accepted, shown, and how they stand in their queues.",
     "jobs": "Jobs of all queues: found again, and run again.",
     "media": "Media items, and what is known of them.",
+    "costs": "What was billed, or may have been.",
     "session": "Browsers, which sign in with a token and go on with a cookie.",
     "service": "The service itself; for everybody.",
 }

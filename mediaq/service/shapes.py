@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType, field
 
 from mediaq.model import Certainty, JobStatus, TaskStatus
 
@@ -188,6 +188,87 @@ class SessionShown(Shape):
     admin: bool
     expires_at: Millis
     csrf_token: Annotated[str, Meta(description="Goes into the header X-CSRF-Token; also in a cookie.")]
+
+
+class JobOfItem(Shape):
+    """A job of a media item."""
+
+    id: str
+    job_type: str
+    status: JobStatus
+    links: Links
+
+
+class EmbeddingOfItem(Shape):
+    """A vector of a media item, without its values."""
+
+    model: str
+    dimensions: int
+    chunks: Annotated[int, Meta(description="Vectors of passages or pictures; 0 where the whole has one.")]
+    created_at: Millis
+
+
+class ItemShown(Shape):
+    """A media item as its owner sees it."""
+
+    media_item_id: str
+    status: Literal["pending", "processing", "completed", "failed"]
+    metadata: Annotated[dict[str, Any], Meta(description="Results by their keys, and what they cost.")]
+    created_at: Millis
+    updated_at: Millis
+    jobs: Annotated[list[JobOfItem], Meta(description="The newest first, 50 at most.")]
+    embeddings: list[EmbeddingOfItem]
+    cost: Annotated[Dollars, Meta(description="What is known to be billed.")]
+    possible_cost: Annotated[Dollars, Meta(description="Of calls whose answers were lost: billed or not.")]
+
+
+class Deleting(Shape):
+    """A media item that is deleted, and of which something outside the record ends yet."""
+
+    media_item_id: str
+    jobs_ending: Annotated[int, Meta(description="Jobs that may still have something in Redis or S3.")]
+
+
+class CostSums(Shape):
+    """What some rows of the ledger come to."""
+
+    calls: int
+    reused: Annotated[int, Meta(description="Results of earlier calls that were taken for nothing.")]
+    billed: Dollars
+    possibly_billed: Annotated[Dollars, Meta(description="Of calls whose answers were lost: billed or not.")]
+
+
+class CostGroup(CostSums, omit_defaults=True):
+    """What the rows come to that have these in common; it has the names that were asked for."""
+
+    service: str | UnsetType = UNSET
+    operation: str | UnsetType = UNSET
+    day: Annotated[str, Meta(description="Of UTC, as 2026-11-30.")] | UnsetType = UNSET
+    month: Annotated[str, Meta(description="Of UTC, as 2026-11.")] | UnsetType = UNSET
+    cost_center: str | UnsetType | None = UNSET
+    user: str | UnsetType = UNSET
+
+
+class CostRow(JobCost):
+    """One row of the ledger: a call, or a result that was taken from an earlier one."""
+
+    id: int
+    created_at: Millis
+    user_id: str
+    cost_center: str | None
+    media_item_id: str
+    job_id: str
+
+
+class CostsShown(Shape):
+    """The costs of a time: sums by what was asked for, or else the rows, the newest first."""
+
+    from_: Millis = field(name="from")
+    to: Annotated[Millis, Meta(description="The moment after the last.")]
+    total: Annotated[CostSums | None, Meta(description="Of all; null in further pages of rows.")]
+    groups: list[CostGroup]
+    rows: list[CostRow]
+    next_cursor: str | None
 
 
 class SimilarItem(Shape):

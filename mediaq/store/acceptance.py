@@ -106,10 +106,14 @@ async def _accept(store: Store, news: Sequence[NewJob], seconds: float) -> list[
 async def _claim_media_items(
     store: Store, connection: Connection, news: Sequence[NewJob]
 ) -> Mapping[str, str]:
-    items = list({new.media_item_id for new in news})
-    await store.queries.insert_media_items(connection, ids=items, user_id=news[0].user_id)
-    owners = store.queries.media_item_owners(connection, ids=items)
-    return {owner["id"]: owner["user_id"] async for owner in owners}
+    items = {new.media_item_id for new in news}
+    owners: dict[str, str] = {}
+    # One that was there for the insert may be deleted by the time its owner is known.
+    while unclaimed := list(items - owners.keys()):
+        await store.queries.insert_media_items(connection, ids=unclaimed, user_id=news[0].user_id)
+        found = store.queries.media_item_owners(connection, ids=unclaimed)
+        owners |= {owner["id"]: owner["user_id"] async for owner in found}
+    return owners
 
 
 async def _insert(

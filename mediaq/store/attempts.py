@@ -107,7 +107,7 @@ async def _write(store: Store, act: Act, job: Job, **row: Any) -> None:
 
 
 def _lost(job: Job) -> FenceLost:
-    return FenceLost(f"job {job.id} is another worker's now")
+    return FenceLost(f"job {job.id} is another worker's now, or was deleted")
 
 
 async def _start(queries: Any, connection: Connection, rows: list[Row]) -> Mapping[int, Any]:

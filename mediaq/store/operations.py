@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
+import attrs
 from attrs import frozen
 
 from mediaq.errors import (
@@ -37,6 +38,7 @@ class Run:
         operation: The operation it is part of.
         adopted: Whether an earlier call with the same token is on record, which may be running there.
         part: The part of the operation that it is about; empty: the whole.
+        named: Whether it carries a token, by which the provider may go on with it.
     """
 
     id: int
@@ -45,6 +47,7 @@ class Run:
     operation: str
     adopted: bool = False
     part: str = ""
+    named: bool = False
 
 
 @frozen
@@ -107,7 +110,7 @@ async def begin(
     row = _beginning(job, service, operation, part, estimate)
     row |= {"token": token, "seconds": seconds, "fingerprint": fingerprint}
     begun = await store.writer.write(BEGIN, job.id, row, key=token or row["key"])
-    return _as_run(begun, job, service, operation, part)
+    return attrs.evolve(_as_run(begun, job, service, operation, part), named=token is not None)
 
 
 async def begin_unless_known(
@@ -179,6 +182,7 @@ async def fail(store: Store, run: Run, error: ProviderError) -> None:
         "error": storable(str(error)),
         "over": isinstance(error, ProviderJobFailed | ProviderJobRefused),
         "adopted": run.adopted,
+        "named": run.named,
     }
     await store.writer.write(FAIL, run.job.id, row, key=run.id)
 
@@ -240,7 +244,7 @@ def _beginning(job: Job, service: str, operation: str, part: str, estimate: Char
 
 def _as_run(begun: Mapping[str, Any] | None, job: Job, service: str, operation: str, part: str) -> Run:
     if begun is None:
-        raise FenceLost(f"job {job.id} is another worker's now")
+        raise FenceLost(f"job {job.id} is another worker's now, or was deleted")
     if begun["id"] is None:
         raise OnRecord(operation, begun["result"], begun["part"])
     return Run(begun["id"], job, service, operation, begun["adopted"], part)

@@ -188,7 +188,7 @@ async def test_a_write_that_cannot_be_fails_alone(store: Store, answer: Settled)
 
 
 async def test_a_job_that_is_gone_with_its_item_takes_no_other_with_it(store: Store) -> None:
-    """Its cost row stays, and what is unknown about it as well."""
+    """Its cost row stays, and says what its late answer cost."""
     gone, stays = await started(store, await accepted(store, media_item_id="gone")), await started(store)
     runs = [await begun(store, gone), await begun(store, stays)]
     await store.pool.execute("delete from media_items where id = 'gone'")
@@ -207,7 +207,7 @@ async def test_a_job_that_is_gone_with_its_item_takes_no_other_with_it(store: St
         None,
     ]
     costs = await store.pool.fetch("select certainty from cost_entries order by id")
-    assert [row["certainty"] for row in costs] == ["possibly_billed", "billed"]
+    assert [row["certainty"] for row in costs] == ["billed", "billed"]
 
 
 # A connection that breaks

@@ -22,12 +22,35 @@ where id = any(:ids::text[]);
 
 -- name: add_media_results!
 -- Guarantees: a job's results join those of earlier jobs; the cost is that of all calls for this item that are
--- known to be billed.
+-- known to be billed, and not of one of the same id that was deleted before.
 update media_items
 set metadata = media_items.metadata || given.metadata || jsonb_build_object(
         'processingCost', (select coalesce(sum(amount), 0) from cost_entries
-                           where media_item_id = media_items.id and certainty <> 'possibly_billed'),
+                           where media_item_id = media_items.id and user_id = media_items.user_id
+                             and created_at >= media_items.created_at and certainty <> 'possibly_billed'),
         'processedAt', to_char(now() at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')),
     updated_at = now()
 from json_to_recordset(:rows) as given (media_item_id text, metadata jsonb)
 where media_items.id = given.media_item_id;
+
+-- name: media_item_by_id^
+select id, user_id, processing_status, metadata, created_at, updated_at from media_items where id = :id;
+
+-- name: newest_jobs_of
+select id, type, status from jobs where media_item_id = :id order by accepted_at desc, id desc limit :most;
+
+-- name: embeddings_of
+-- Guarantees: counts the chunks that belong to each vector, and none that an older one left behind.
+select model, dimensions, created_at,
+       (select count(*) from embedding_chunks chunks
+        where (chunks.media_item_id, chunks.model, chunks.dimensions, chunks.created_at)
+            = (embeddings.media_item_id, embeddings.model, embeddings.dimensions, embeddings.created_at)) as chunks
+from embeddings where media_item_id = :id
+order by created_at desc, model, dimensions;
+
+-- name: item_costs^
+-- Guarantees: sums what an item has cost, and not one of the same id that was deleted before it was made.
+select coalesce(sum(amount) filter (where certainty <> 'possibly_billed'), 0) as billed,
+       coalesce(sum(amount) filter (where certainty = 'possibly_billed'), 0) as possibly_billed
+from cost_entries
+where media_item_id = :id and user_id = :user_id and created_at >= :created_at;

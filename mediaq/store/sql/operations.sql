@@ -93,11 +93,11 @@ returning n, state;
 -- Guarantees: a call's units count once for the month in which it was made; returns, of each call that counts
 -- now, how many were billed before it.
 with fresh as (
-    select n, given.item, given.units, date_trunc('month', started_at at time zone 'utc')::date as month
+    select n, given.item, given.units, date_trunc('month', coalesce(started_at, created_at) at time zone 'utc')::date as month
     from json_to_recordset(:rows) as given (n int, run_id bigint, item text, units numeric)
-    join operation_runs on operation_runs.id = given.run_id
+    left join operation_runs on operation_runs.id = given.run_id
     left join cost_entries on cost_entries.run_id = given.run_id
-    where certainty is distinct from 'billed'
+    where certainty is distinct from 'billed' and coalesce(started_at, created_at) is not null
 ), counted as (
     insert into monthly_usage (item, month, units)
     select item, month, sum(units) from fresh group by item, month order by item, month
@@ -109,21 +109,28 @@ select n, counted.units - sum(fresh.units) over (
 from fresh join counted using (item, month);
 
 -- name: settle_costs!
--- Guarantees: a call's one cost row says what its answer says, and from then on the same for good.
+-- Guarantees: a call's one cost row says what its answer says, and from then on the same for good; also where the
+-- job was deleted meanwhile, and with it what was on record of the call.
+with given as (
+    select * from json_to_recordset(:rows) as given (
+        n int, run_id bigint, job_id text, service text, operation text, item text, units numeric, unit text,
+        unit_price numeric, price_version text, amount numeric, certainty text, request_id text)
+), settled as (
+    update cost_entries
+    set item = given.item, units = given.units, unit = given.unit, unit_price = given.unit_price,
+        price_version = given.price_version, amount = given.amount, certainty = given.certainty,
+        request_id = given.request_id
+    from given
+    where cost_entries.run_id = given.run_id and cost_entries.certainty = 'possibly_billed'
+)
 insert into cost_entries (run_id, user_id, cost_center, media_item_id, job_id, service, operation, item,
                           units, unit, unit_price, price_version, amount, certainty, request_id)
 select run_id, user_id, cost_center, media_item_id, jobs.id, service, operation, item,
        units, unit, unit_price, price_version, amount, certainty, request_id
-from json_to_recordset(:rows) as given (
-    n int, run_id bigint, job_id text, service text, operation text, item text, units numeric, unit text,
-    unit_price numeric, price_version text, amount numeric, certainty text, request_id text)
-join jobs on jobs.id = given.job_id
+from given join jobs on jobs.id = given.job_id
+where not exists (select from cost_entries known where known.run_id = given.run_id)
 order by n
-on conflict (run_id) do update
-set item = excluded.item, units = excluded.units, unit = excluded.unit, unit_price = excluded.unit_price,
-    price_version = excluded.price_version, amount = excluded.amount, certainty = excluded.certainty,
-    request_id = excluded.request_id
-where cost_entries.certainty = 'possibly_billed';
+on conflict (run_id) do nothing;
 
 -- name: put_vectors!
 -- Guarantees: one vector per media item, model and length: the newest, without the chunks of the one before it.
@@ -157,21 +164,29 @@ returning n;
 -- name: fail_runs
 -- Guarantees: a call that was answered by an error is not in the ledger, and its token starts a new record; one
 -- whose answer was lost, or that started what the provider has not reported as over, stays as possibly billed.
--- A run that another worker has adopted, or that has its answer on record, is left alone.
-with run as (
+-- A run that another worker has adopted, or that has its answer on record, is left alone. Where the job was deleted
+-- meanwhile, and with it what was on record of the call, its cost row goes if the call was certainly not billed.
+with given as (
+    select * from json_to_recordset(:rows) as given (
+        n int, run_id bigint, fence bigint, state text, error text, over boolean, adopted boolean, named boolean)
+), run as (
     update operation_runs
     set state = case when given.state = 'failed' and provider_id is not null then 'unanswered' else given.state end,
         error = given.error,
         finished_at = now(),
         token = case when given.state = 'failed' and provider_id is null then null else token end
-    from json_to_recordset(:rows) as given (
-        n int, run_id bigint, fence bigint, state text, error text, over boolean, adopted boolean)
+    from given
     where id = run_id and operation_runs.fence = given.fence and operation_runs.state not in ('succeeded', 'part_succeeded', 'late')
     returning n, id, operation_runs.state, provider_id, given.over, given.adopted
 ), gone as (
     delete from cost_entries
     where certainty = 'possibly_billed'
-      and run_id in (select id from run where state <> 'unanswered' and (over or (provider_id is null and not adopted)))
+      and run_id in (
+          select id from run where state <> 'unanswered' and (over or (provider_id is null and not adopted))
+          union all
+          select run_id from given
+          where state <> 'unanswered' and (over or not named)
+            and not exists (select from operation_runs where id = run_id))
 )
 select n from run;
 
