@@ -59,6 +59,8 @@ ANSWERS = {
     '/api/queues/text-analysis" \\': r'"jobType":"text-analysis","status":"waiting"',
     "mediaq watch": r'"returnvalue": \{',
     '$job" --request DELETE': r'"status":409,.*has ended already',
+    "/api/media/note-1": r'"mediaItemId":"note-1","status":"completed"',
+    "/api/costs": r'"groups":\[\{.*\}id,createdAt,userId,',
     "/openapi.json": r'^\s*\{"openapi":"3\.1\.0"',
     "/api/session": r'"queues":\[',
 }
