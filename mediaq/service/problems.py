@@ -155,10 +155,14 @@ EXPECTED: tuple[type[Exception], ...] = (
 
 
 async def answer_wrong_method(request: Request, error: Exception) -> Response:  # noqa: ARG001 - a handler's shape
-    """Answers a method that the path does not take; names all that it takes, by whatever route."""
-    routes = (route for route in request.app.routes if isinstance(route, Route))
-    matching = (route for route in routes if route.matches(request.scope)[0] is not Match.NONE)
-    methods = ", ".join(sorted({method for route in matching for method in route.methods or ()}))
+    """Answers a method that the path does not take; names all that it takes, by whatever route of that path."""
+    routes = [route for route in request.app.routes if isinstance(route, Route)]
+    matching = (route.path for route in routes if route.matches(request.scope)[0] is not Match.NONE)
+    # The first is the most special one: others may be about something that happens to be called so.
+    path = next(matching)
+    methods = ", ".join(
+        sorted({name for route in routes if route.path == path for name in route.methods or ()})
+    )
     detail = f"{request.method} is not for this path, which takes {methods}"
     return Problem(HTTPStatus.METHOD_NOT_ALLOWED, detail, headers={"Allow": methods}).response()
 
