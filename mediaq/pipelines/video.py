@@ -12,11 +12,11 @@ from mediaq.errors import OnRecord
 from mediaq.model import Settled
 from mediaq.pipelines.film import Film, find_film
 from mediaq.pipelines.metered import recorded
-from mediaq.pipelines.operation import Operation, Perform, Pipeline, Work
+from mediaq.pipelines.operation import Operation, Perform, Pipeline, Work, free
 from mediaq.pipelines.requests import ObjectKey, Seconds, request_type
 from mediaq.pipelines.thumbnails import generate_thumbnails
-from mediaq.pipelines.transcription import transcribe
-from mediaq.pipelines.video_labels import detect_labels
+from mediaq.pipelines.transcription import estimate_transcription, transcribe
+from mediaq.pipelines.video_labels import detect_labels, estimate_labels
 from mediaq.pipelines.video_parameters import Thumbnails, Transcription, VideoLabels
 from mediaq.store import operations
 
@@ -60,9 +60,15 @@ async def _record_probe(work: Work, film: Film) -> None:
 
 
 OPERATIONS = (
-    Operation("transcribe", "transcription", _of_film(transcribe), parameters=Transcription),
-    Operation("detectLabels", "labels", _of_film(detect_labels), parameters=VideoLabels),
-    Operation("generateThumbnails", "thumbnails", _of_film(generate_thumbnails), parameters=Thumbnails),
+    Operation(
+        "transcribe",
+        "transcription",
+        _of_film(transcribe),
+        estimate_transcription,
+        parameters=Transcription,
+    ),
+    Operation("detectLabels", "labels", _of_film(detect_labels), estimate_labels, parameters=VideoLabels),
+    Operation("generateThumbnails", "thumbnails", _of_film(generate_thumbnails), free, parameters=Thumbnails),
 )
 
 VIDEO = Pipeline(
