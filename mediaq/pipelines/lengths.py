@@ -18,4 +18,5 @@ def told_ms(request: Request, settings: Settings, longest_ms: int) -> int:
     """
     seconds = request.get("duration")
     assumed = settings.budgets.video_seconds if seconds is None else seconds
-    return min(ceil(min(assumed * 1000, longest_ms)), longest_ms)
+    # 12.345 s are 12,345 ms, although their product is a little more.
+    return ceil(round(min(assumed * 1000, longest_ms), 6))

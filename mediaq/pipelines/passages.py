@@ -89,8 +89,8 @@ def split(text: str, most: int) -> list[Passage]:
 def billed_at_most(size: int, most: int) -> int:
     """Returns for how many characters any text is billed at most, passage by passage.
 
-    A text has no more characters than bytes. What fits has an average of four bytes a character at most, and a
-    passage has a quarter of it at least, but for the last two; each is billed to the end of its last unit.
+    A text has no more characters than bytes. Of what fits, a passage has a quarter at least, but for the last
+    two, and a character has four bytes at most; each passage is billed to the end of its last unit.
 
     Args:
         size: Bytes of UTF-8 of the text at most.

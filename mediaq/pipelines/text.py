@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 from functools import partial
 from typing import Any
 
@@ -13,6 +14,7 @@ from mediaq.aws.texts import read_text
 from mediaq.errors import Refused
 from mediaq.model import Charge, Settled
 from mediaq.pipelines import languages, merged
+from mediaq.pipelines.budget import keep_to_budget
 from mediaq.pipelines.comprehend import LEAST_CHARACTERS, READINGS, Reading
 from mediaq.pipelines.metered import patiently
 from mediaq.pipelines.operation import Operation, Pipeline, Request, Work, nothing
@@ -34,16 +36,25 @@ async def find_text(work: Work) -> str:
     """Returns the job's text: the one that was sent, or the object in S3, read once for all operations.
 
     Raises:
-        Refused: There is no such object, or it is no text, or too large (see `read_text`).
+        Refused: There is no such object, or it is no text, or too large (see `read_text`), or a budget has no
+            room for it.
         ProviderError: S3 cannot be asked for now.
     """
     sent: str | None = work.job.request.get("text")
-    return sent if sent is not None else await work.share("text", lambda: _read_object(work))
+    if sent is not None:
+        return sent
+    text = await work.share("text", lambda: _read_object(work))
+    await keep_to_budget(work, await work.share("estimate", lambda: _estimate_found(work, text)))
+    return text
 
 
 async def _read_object(work: Work) -> str:
     key, most = work.job.request["s3Key"], work.tools.settings.text.most_bytes
     return await patiently(work, lambda: read_text(work.tools.aws, work.bucket, key, most=most))
+
+
+async def _estimate_found(work: Work, text: str) -> Decimal:
+    return await asyncio.to_thread(TEXT.estimate, {**work.job.request, "text": text}, work.tools.settings)
 
 
 async def detect_language(work: Work) -> Any:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from decimal import Decimal
 from typing import Any
 
 import attrs
 
 from mediaq.errors import OnRecord
 from mediaq.model import Settled
+from mediaq.pipelines.budget import keep_to_budget
 from mediaq.pipelines.film import Film, find_film
 from mediaq.pipelines.metered import recorded
 from mediaq.pipelines.operation import Operation, Perform, Pipeline, Work, free
@@ -29,10 +31,17 @@ def _of_film(operate: Callable[[Work, Film], Awaitable[Any]]) -> Perform:
 
     async def perform(work: Work) -> Any:
         film = await find_film(work)
+        await keep_to_budget(work, _estimate(work, film))
         await work.share(PROBE, lambda: _record_probe(work, film))
         return await operate(work, film)
 
     return perform
+
+
+def _estimate(work: Work, film: Film) -> Decimal:
+    # The sound may last longer than the pictures.
+    seconds = max(film.probe.duration_ms, film.probe.audio_ms) / 1000
+    return VIDEO.estimate({**work.job.request, "duration": seconds}, work.tools.settings)
 
 
 async def _record_probe(work: Work, film: Film) -> None:

@@ -12,6 +12,7 @@ from mediaq.resources import open_resources
 from mediaq.service.auth import Authenticator
 from mediaq.service.endpoints import ENDPOINTS
 from mediaq.service.health import get_healthz, get_readyz
+from mediaq.service.limits import Requests
 from mediaq.service.problems import EXPECTED, answer_error
 from mediaq.settings import Settings
 from mediaq.upkeep import upkeep
@@ -29,6 +30,7 @@ def create_app(settings: Settings) -> Starlette:
         async with open_resources(settings) as resources, upkeep(resources):
             app.state.resources = resources
             app.state.authenticator = Authenticator(settings.auth)
+            app.state.requests = Requests(resources.redis, settings.service.requests)
             yield
 
     return Starlette(

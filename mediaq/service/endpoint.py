@@ -17,8 +17,14 @@ from mediaq.service.auth import Caller
 from mediaq.service.bodies import decode_query
 from mediaq.service.problems import Problem
 
-# What any route may answer: no token or a bad one, a query that it does not take, a server away.
-GUARDED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE)
+# What any route may answer: no token or a bad one, a query that it does not take, a request too many, a
+# server away.
+GUARDED = (
+    HTTPStatus.UNAUTHORIZED,
+    HTTPStatus.UNPROCESSABLE_ENTITY,
+    HTTPStatus.TOO_MANY_REQUESTS,
+    HTTPStatus.SERVICE_UNAVAILABLE,
+)
 
 
 @frozen
@@ -82,6 +88,7 @@ class Endpoint:
 
     async def _answer(self, request: Request) -> Response:
         caller = await request.app.state.authenticator.caller(request)
+        await request.app.state.requests.admit(caller.user_id)
         if self.admin and not caller.admin:
             raise Problem(HTTPStatus.FORBIDDEN, "this is for admins only")
         query: Any = decode_query(request.query_params, self.query)

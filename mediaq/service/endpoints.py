@@ -22,6 +22,7 @@ ENDPOINTS = (
         "Accepts a job.",
         answers={HTTPStatus.ACCEPTED: shapes.Accepted},
         problems=(
+            HTTPStatus.PAYMENT_REQUIRED,
             HTTPStatus.FORBIDDEN,
             HTTPStatus.NOT_FOUND,
             HTTPStatus.CONFLICT,

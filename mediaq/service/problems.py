@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
+import msgspec
 from loguru import logger
 from redis.exceptions import RedisError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
-from mediaq.errors import KeyTaken, NotYours
+from mediaq.errors import KeyTaken, MediaqError, NotYours, OverBudget, TooManyOpen
 from mediaq.model import NewJob
 from mediaq.store.pool import AWAY as POSTGRES_AWAY
 
@@ -53,9 +54,8 @@ class Problem(Exception):
             "error": self.detail,
             **self.further,
         }
-        return JSONResponse(
-            content, status_code=self.status, headers=self.headers, media_type="application/problem+json"
-        )
+        encoded = msgspec.json.Encoder(decimal_format="number").encode(content)
+        return Response(encoded, self.status, self.headers, "application/problem+json")
 
 
 def away(what: str) -> Problem:
@@ -97,10 +97,8 @@ def as_problem(error: Exception) -> Problem:
         case HTTPException():
             status = HTTPStatus(error.status_code)
             return Problem(status, error.detail or status.phrase, headers=error.headers)
-        case NotYours():
-            return Problem(HTTPStatus.FORBIDDEN, str(error), field="mediaItemId")
-        case KeyTaken():
-            return Problem(HTTPStatus.CONFLICT, str(error))
+        case MediaqError():
+            return _refusal(error)
         case ClientDisconnect():
             return Problem(HTTPStatus.BAD_REQUEST, "the request ended before its body did")
         case RedisError():
@@ -108,7 +106,39 @@ def as_problem(error: Exception) -> Problem:
         case _ if isinstance(error, POSTGRES_AWAY):
             return away("Postgres")
         case _:
-            return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "something went wrong here; it has been logged")
+            return _fault()
+
+
+def _refusal(error: MediaqError) -> Problem:
+    """Returns the answer where a job is not accepted."""
+    match error:
+        case NotYours():
+            return Problem(HTTPStatus.FORBIDDEN, str(error), field="mediaItemId")
+        case KeyTaken():
+            return Problem(HTTPStatus.CONFLICT, str(error))
+        case OverBudget():
+            return Problem(HTTPStatus.PAYMENT_REQUIRED, f"{error}; nothing was accepted", **_figures(error))
+        case TooManyOpen():
+            retry = {"Retry-After": str(RETRY_AFTER)}
+            return Problem(HTTPStatus.TOO_MANY_REQUESTS, f"{error}; nothing was accepted", headers=retry)
+        case _:
+            return _fault()
+
+
+def _figures(error: OverBudget) -> dict[str, Any]:
+    return {
+        "whose": error.whose,
+        "name": error.name,
+        "month": f"{error.month:%Y-%m}",
+        "budget": error.budget,
+        "spent": error.spent,
+        "reserved": error.reserved,
+        "estimate": error.estimate,
+    }
+
+
+def _fault() -> Problem:
+    return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "something went wrong here; it has been logged")
 
 
 EXPECTED: tuple[type[Exception], ...] = (
@@ -116,6 +146,8 @@ EXPECTED: tuple[type[Exception], ...] = (
     HTTPException,
     NotYours,
     KeyTaken,
+    OverBudget,
+    TooManyOpen,
     ClientDisconnect,
     RedisError,
     *POSTGRES_AWAY,

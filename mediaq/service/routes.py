@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import re
 import uuid
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
@@ -20,6 +21,7 @@ from mediaq.errors import CommitUnknown
 from mediaq.model import Job, JobStatus, NewJob
 from mediaq.pipelines.catalog import find_pipeline
 from mediaq.pipelines.operation import Pipeline
+from mediaq.pipelines.terms import set_terms
 from mediaq.resources import Resources
 from mediaq.service.answers import answer, links, show_job
 from mediaq.service.bodies import decode_body, read_body
@@ -30,6 +32,8 @@ from mediaq.store.acceptance import accept
 from mediaq.store.writer import Row
 
 LONGEST_KEY = 255
+# Bytes of a request from which on its estimate is made beside the loop.
+LARGE = 32 * 1024
 # What RQ takes as a job's id.
 JOB_ID = re.compile("[A-Za-z0-9_-]+")
 
@@ -37,14 +41,20 @@ JOB_ID = re.compile("[A-Za-z0-9_-]+")
 async def post_job(call: Call) -> Response:
     """Accepts a job: on record first, then in its queue. Once on record it is kept, whatever follows."""
     resources, pipeline = call.resources, _pipeline(call)
-    new = _new_job(call, pipeline, await read_body(call.request))
+    new = await _new_job(call, pipeline, await read_body(call.request))
     # Known to be away, Redis is refused for before anything is on record.
     await resources.queues[new.type].ping()
     job, is_new = await _accept(resources, new)
     # One that had to be asked for again may have been found, pushed and run meanwhile.
     if is_new and job.status is JobStatus.WAITING:
         await _push(resources, job)
-    content = {"id": job.id, "jobType": job.type, "status": job.status, "links": links(job)}
+    content = {
+        "id": job.id,
+        "jobType": job.type,
+        "status": job.status,
+        "estimate": job.estimate,
+        "links": links(job),
+    }
     return answer(content, HTTPStatus.ACCEPTED, {"Location": links(job)["self"]})
 
 
@@ -75,11 +85,12 @@ def _pipeline(call: Call) -> Pipeline:
     return pipeline
 
 
-def _new_job(call: Call, pipeline: Pipeline, body: bytes) -> NewJob:
+async def _new_job(call: Call, pipeline: Pipeline, body: bytes) -> NewJob:
     asked, user_id = msgspec.to_builtins(decode_body(body, pipeline.request)), call.caller.user_id
     if asked.pop("userId", user_id) != user_id:
         raise Problem(HTTPStatus.FORBIDDEN, "userId: it is not the token's", field="userId")
-    queue = call.resources.settings.queues.named(pipeline.queue)
+    settings = call.resources.settings
+    terms = partial(set_terms, settings, pipeline, asked, user_id)
     return NewJob(
         id=uuid.uuid4().hex,
         type=pipeline.queue,
@@ -88,9 +99,11 @@ def _new_job(call: Call, pipeline: Pipeline, body: bytes) -> NewJob:
         cost_center=asked.get("costCenter"),
         request=asked,
         operations=pipeline.planned(asked),
-        max_attempts=queue.attempts,
+        max_attempts=settings.queues.named(pipeline.queue).attempts,
         idempotency_key=_idempotency_key(call.request),
         digest=_digest(pipeline, asked),
+        # A long text is cut into passages, which would hold the loop.
+        terms=await asyncio.to_thread(terms) if len(body) > LARGE else terms(),
     )
 
 
@@ -110,8 +123,11 @@ def _digest(pipeline: Pipeline, asked: Any) -> str:
 
 
 async def _accept(resources: Resources, new: NewJob) -> tuple[Job, bool]:
+    settings = resources.settings
     try:
-        return await accept(resources.store, new, resources.settings.database.timeout)
+        return await accept(
+            resources.store, new, settings.database.timeout, open_jobs=settings.service.open_jobs
+        )
     except CommitUnknown as error:
         raise unknown(new, links(new)) from error
 

@@ -30,6 +30,7 @@ class Accepted(Shape):
     id: str
     job_type: str
     status: JobStatus
+    estimate: Annotated[Dollars | None, Meta(description="What it costs at most by the price list.")]
     links: Links
 
 
@@ -135,3 +136,12 @@ class ProblemShown(msgspec.Struct, frozen=True, omit_defaults=True):
     detail: str
     error: Annotated[str, Meta(description="The same as `detail`.")]
     field: Annotated[str | None, Meta(description="What of the request was wrong.")] = None
+    whose: Annotated[
+        Literal["user", "costCenter"] | None, Meta(description="Of status 402: whose budget it is.")
+    ] = None
+    name: Annotated[str | None, Meta(description="The user or the cost center.")] = None
+    month: Annotated[str | None, Meta(description="The month (UTC) of the budget, as 2026-11.")] = None
+    budget: Annotated[Dollars | None, Meta(description="What may be spent in the month.")] = None
+    spent: Annotated[Dollars | None, Meta(description="What was billed, or possibly billed.")] = None
+    reserved: Annotated[Dollars | None, Meta(description="What open jobs may still cost.")] = None
+    estimate: Annotated[Dollars | None, Meta(description="What the job may cost.")] = None

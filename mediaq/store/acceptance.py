@@ -6,10 +6,12 @@ import asyncio
 from typing import Any
 
 import asyncpg
+import attrs
 from loguru import logger
 
-from mediaq.errors import CommitUnknown, KeyTaken, NotYours
+from mediaq.errors import CommitUnknown, KeyTaken, NotYours, TooManyOpen
 from mediaq.model import Job, NewJob, Progress
+from mediaq.store import budgets
 from mediaq.store.borrowed import Connection, transact
 from mediaq.store.media import derive_status
 from mediaq.store.pool import AWAY, Store
@@ -18,7 +20,7 @@ from mediaq.store.pool import AWAY, Store
 PAUSE = 0.1
 
 
-async def accept(store: Store, new: NewJob, seconds: float) -> tuple[Job, bool]:
+async def accept(store: Store, new: NewJob, seconds: float, open_jobs: int = 0) -> tuple[Job, bool]:
     """Puts a job on record, or finds the one that its idempotency key stands for.
 
     Where the connection breaks at the commit, the same is done again under the same id until it is known to
@@ -29,6 +31,7 @@ async def accept(store: Store, new: NewJob, seconds: float) -> tuple[Job, bool]:
         store: Postgres.
         new: The job, of an id that no other has.
         seconds: For the acceptance, and as many again to learn what became of it.
+        open_jobs: How many jobs of its user may be open at once, itself included; 0: any number.
 
     Returns:
         The job, and whether it is this one rather than an earlier one of its idempotency key.
@@ -36,22 +39,25 @@ async def accept(store: Store, new: NewJob, seconds: float) -> tuple[Job, bool]:
     Raises:
         NotYours: The media item is another user's.
         KeyTaken: The idempotency key stands for another request.
+        OverBudget: A budget does not leave what it may cost.
+        TooManyOpen: Its user has as many open jobs as they may have.
         CommitUnknown: Postgres stayed away after the commit was sent: the job may be on record or not.
         OSError, asyncpg.PostgresError: Postgres is away or refuses; nothing is on record.
     """
+    await budgets.count(store, budgets.caps(new), seconds)
     try:
-        return await _accept(store, new, seconds)
+        return await _accept(store, new, seconds, open_jobs)
     except CommitUnknown as error:
         logger.warning("job {} may be on record or not, which is asked again: {}", new.id, error)
-        return await _make_sure(store, new, seconds)
+        return await _make_sure(store, new, seconds, open_jobs)
 
 
-async def _make_sure(store: Store, new: NewJob, seconds: float) -> tuple[Job, bool]:
+async def _make_sure(store: Store, new: NewJob, seconds: float, open_jobs: int) -> tuple[Job, bool]:
     loop = asyncio.get_running_loop()
     deadline = loop.time() + seconds
     while (left := deadline - loop.time()) > 0:
         try:
-            return await _accept(store, new, left)
+            return await _accept(store, new, left, open_jobs)
         except (CommitUnknown, asyncpg.PostgresError, *AWAY) as error:
             # That it cannot be accepted now does not say that it was not before.
             logger.debug("job {} may still be on record or not: {}", new.id, error)
@@ -59,7 +65,7 @@ async def _make_sure(store: Store, new: NewJob, seconds: float) -> tuple[Job, bo
     raise CommitUnknown(f"Postgres went away when job {new.id} was committed, and did not come back in time")
 
 
-async def _accept(store: Store, new: NewJob, seconds: float) -> tuple[Job, bool]:
+async def _accept(store: Store, new: NewJob, seconds: float, open_jobs: int) -> tuple[Job, bool]:
     async with transact(store.pool, seconds) as connection:
         await _claim_media_item(store, connection, new)
         if new.idempotency_key is not None:
@@ -70,6 +76,7 @@ async def _accept(store: Store, new: NewJob, seconds: float) -> tuple[Job, bool]
         if row is None:
             return await _find(store, connection, new)
         await derive_status(store, connection, new.media_item_id)
+        await _check_limits(store, connection, new, open_jobs)
         return Job.from_row(row), True
 
 
@@ -93,7 +100,17 @@ async def _insert(store: Store, connection: Connection, new: NewJob) -> Any:
         max_attempts=new.max_attempts,
         idempotency_key=new.idempotency_key,
         digest=new.digest,
+        **attrs.asdict(new.terms),
     )
+
+
+async def _check_limits(store: Store, connection: Connection, new: NewJob, open_jobs: int) -> None:
+    # Last of all, as others wait for what is locked here. Raising takes the job back.
+    if open_jobs and await budgets.open_jobs(store, connection, new.user_id, open_jobs) > open_jobs:
+        raise TooManyOpen(f"{open_jobs} of your jobs may be open at once, and are: wait until one has ended")
+    [over] = await budgets.check(store, connection, [new])
+    if over is not None:
+        raise over
 
 
 async def _find(store: Store, connection: Connection, new: NewJob) -> tuple[Job, bool]:

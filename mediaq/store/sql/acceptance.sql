@@ -14,8 +14,10 @@ where user_id = :user_id and idempotency_key = :idempotency_key and accepted_at 
 -- name: insert_job^
 -- Guarantees: one job an id, and one per user and idempotency key; waits for a transaction that is inserting one
 -- of the same, and returns no row where either is taken.
-insert into jobs (id, type, user_id, cost_center, media_item_id, request, progress, max_attempts, idempotency_key, digest)
-values (:id, :type, :user_id, :cost_center, :media_item_id, :request, :progress, :max_attempts, :idempotency_key, :digest)
+insert into jobs (id, type, user_id, cost_center, media_item_id, request, progress, max_attempts, idempotency_key, digest,
+                  estimate, user_cap, cost_center_cap)
+values (:id, :type, :user_id, :cost_center, :media_item_id, :request, :progress, :max_attempts, :idempotency_key, :digest,
+        :estimate, :user_cap, :cost_center_cap)
 on conflict do nothing
 returning *;
 
