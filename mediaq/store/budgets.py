@@ -223,10 +223,11 @@ async def open_jobs(store: Store, connection: Connection, user_id: str, most: in
 
 async def add_up(store: Store) -> None:
     """Adds up what has changed, so that it does not pile up where no budget is checked."""
+    if not await store.queries.are_budgets_changed(store.pool):
+        return
     async with store.transaction() as connection:
         rows = store.queries.lock_changed_budgets(connection, most=MOST)
-        if changed := [_budget(row) async for row in rows]:
-            await _fold(store, connection, changed)
+        await _fold(store, connection, [_budget(row) async for row in rows])
 
 
 async def show(store: Store) -> dict[Budget, Standing]:

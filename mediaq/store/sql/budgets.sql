@@ -44,6 +44,9 @@ where spent is not null;
 select kind, name from budgets join unnest(:kinds::text[], :names::text[]) as asked (kind, name) using (kind, name)
 order by kind, name for no key update of budgets;
 
+-- name: are_budgets_changed$
+select exists (select from budget_changes);
+
 -- name: lock_changed_budgets
 -- Guarantees: finds some budgets that have changes to be added up, which nobody else is at work on.
 select kind, name from budgets
