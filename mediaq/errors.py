@@ -150,8 +150,8 @@ class OverBudget(MediaqError):
     ) -> None:
         kind = {"user": "user", "costCenter": "cost center"}[whose]
         super().__init__(
-            f"the budget of {kind} {name} for {month:%Y-%m} is ${budget:f}: ${spent:f} is spent, open jobs "
-            f"may cost ${reserved:f}, and this one ${estimate:f}"
+            f"the budget of {kind} {name} for {month:%Y-%m} is {_plain(budget)}: {_plain(spent)} is spent, "
+            f"open jobs may cost {_plain(reserved)}, and this one {_plain(estimate)}"
         )
         self.whose = whose
         self.name = name
@@ -160,6 +160,10 @@ class OverBudget(MediaqError):
         self.spent = spent
         self.reserved = reserved
         self.estimate = estimate
+
+
+def _plain(amount: Decimal) -> str:
+    return f"${amount.normalize():f}"
 
 
 class TooManyOpen(MediaqError):

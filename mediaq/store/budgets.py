@@ -82,7 +82,8 @@ async def count(store: Store, budgets: Iterable[Budget], seconds: float) -> None
     """
     if not (asked := sorted(budgets)):
         return
-    async for row in store.queries.uncounted_budgets(store.pool, **_named(asked)):
+    # All read before the first begins: reading holds a connection.
+    for row in [row async for row in store.queries.uncounted_budgets(store.pool, **_named(asked))]:
         try:
             async with transact(store.pool, seconds) as connection:
                 await store.queries.await_uncounted(connection)

@@ -19,7 +19,7 @@ SENTENCE = "It was a fine day by the sea. "
 
 def estimate(job_type: str, settings: Settings | None = None, **body: Any) -> Decimal:
     pipeline = PIPELINES[job_type]
-    checked = msgspec.convert({"mediaItemId": "m", **body}, type=pipeline.request)
+    checked: Any = msgspec.convert({"mediaItemId": "m", **body}, type=pipeline.request)
     return pipeline.estimate(msgspec.to_builtins(checked), settings or Settings())
 
 
@@ -64,7 +64,8 @@ def test_a_language_that_only_others_need_costs_the_least_charge() -> None:
 def test_a_text_in_s3_is_taken_for_the_longest_that_is_read() -> None:
     """100,000 bytes in passages of 312 characters at least."""
     settings = Settings(text=Text(most_bytes=100_000))
-    assert text("detectSentiment", settings=settings, s3Key="k", languageCode="en") == 1322 * Decimal("0.0001")
+    found = text("detectSentiment", settings=settings, s3Key="k", languageCode="en")
+    assert found == 1322 * Decimal("0.0001")
 
 
 @given(

@@ -86,8 +86,8 @@ left join budget_months earlier on (earlier.kind, earlier.name, earlier.month) =
 with this as (
     select date_trunc('month', now() at time zone 'utc')::date as month
 ), changed as (
-    select kind, name, sum(reserved) as reserved, sum(spent) filter (where month = this.month) as spent
-    from budget_changes cross join this group by kind, name
+    select kind, name, sum(reserved) as reserved, sum(spent) filter (where changes.month = this.month) as spent
+    from budget_changes changes cross join this group by kind, name
 )
 select kind, name, this.month, budgets.reserved + coalesce(changed.reserved, 0) as reserved,
        coalesce(months.spent, 0) + coalesce(changed.spent, 0) as spent
