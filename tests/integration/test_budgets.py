@@ -6,7 +6,7 @@ from typing import Any
 
 import attrs
 import pytest
-from store_kit import CHARGE, JOB, PATIENCE, accepted, completed, failed, look, started
+from store_kit import CHARGE, JOB, PATIENCE, accepted, all_wait, completed, failed, look, started
 
 from mediaq.errors import FenceLost, KeyTaken, OverBudget, TooManyOpen, TryAgain, Unanswered
 from mediaq.model import Certainty, Charge, Job, JobStatus, Settled, Terms
@@ -291,6 +291,19 @@ async def test_a_budget_that_nobody_locks_is_added_up_beside_one_that_is_locked(
         left = await store.pool.fetch("select kind, name from budget_changes")
         assert [tuple(row) for row in left] == [("user", "ann")]
     await figures(store, "0", "0.006")
+
+
+async def test_who_waits_for_another_check_sees_what_that_one_has_added_up(store: Store) -> None:
+    terms = under("0.503")
+    job = await started(store, await accepted(store, terms=terms))
+    await begun(store, job, "0.503")
+    async with store.transaction() as connection:
+        await budgets.check(store, connection, [job], Decimal(0))
+        waiting = asyncio.create_task(accepted(store, terms=terms))
+        await all_wait(store, 1)
+    with pytest.raises(OverBudget) as refused:
+        await waiting
+    assert refused.value.spent == Decimal("0.503")
 
 
 # What is known better later
