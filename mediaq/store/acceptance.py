@@ -9,9 +9,10 @@ import asyncpg
 import attrs
 from loguru import logger
 
-from mediaq.errors import CommitUnknown, KeyTaken, NotYours, TooManyOpen
+from mediaq.errors import CommitUnknown, KeyTaken, NotYours
 from mediaq.model import Job, NewJob, Progress
 from mediaq.store import budgets
+from mediaq.store.admission import admit
 from mediaq.store.borrowed import Connection, transact
 from mediaq.store.media import derive_status
 from mediaq.store.pool import AWAY, Store
@@ -76,7 +77,8 @@ async def _accept(store: Store, new: NewJob, seconds: float, open_jobs: int) -> 
         if row is None:
             return await _find(store, connection, new)
         await derive_status(store, connection, new.media_item_id)
-        await _check_limits(store, connection, new, open_jobs)
+        for refusal in (await admit(store, connection, [new], open_jobs)).values():
+            raise refusal
         return Job.from_row(row), True
 
 
@@ -102,15 +104,6 @@ async def _insert(store: Store, connection: Connection, new: NewJob) -> Any:
         digest=new.digest,
         **attrs.asdict(new.terms),
     )
-
-
-async def _check_limits(store: Store, connection: Connection, new: NewJob, open_jobs: int) -> None:
-    # Last of all, as others wait for what is locked here. Raising takes the job back.
-    if open_jobs and await budgets.open_jobs(store, connection, new.user_id, open_jobs) > open_jobs:
-        raise TooManyOpen(f"{open_jobs} of your jobs may be open at once, and are: wait until one has ended")
-    [over] = await budgets.check(store, connection, [new])
-    if over is not None:
-        raise over
 
 
 async def _find(store: Store, connection: Connection, new: NewJob) -> tuple[Job, bool]:

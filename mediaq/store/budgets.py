@@ -209,19 +209,6 @@ async def renew(store: Store, connection: Connection, job: Job, terms: Terms) ->
         raise over
 
 
-async def open_jobs(store: Store, connection: Connection, user_id: str, most: int) -> int:
-    """Counts a user's open jobs, and keeps others from counting them until the transaction ends.
-
-    Args:
-        store: Postgres.
-        connection: In a transaction, which has locked what it needs but for budgets.
-        user_id: The user.
-        most: How many may be open: one more is counted at most.
-    """
-    await store.queries.lock_user(connection, user_id=user_id)
-    return int(await store.queries.count_open_jobs(connection, user_id=user_id, most=most + 1))
-
-
 async def add_up(store: Store) -> None:
     """Adds up what has changed, so that it does not pile up where no budget is checked."""
     if not await store.queries.are_budgets_changed(store.pool):

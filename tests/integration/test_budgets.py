@@ -1,6 +1,7 @@
 """Budgets on record: what is spent and reserved, whoever writes it, and what is accepted under a cap."""
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -9,10 +10,11 @@ import pytest
 from store_kit import CHARGE, JOB, PATIENCE, accepted, all_wait, completed, failed, look, started
 
 from mediaq.errors import FenceLost, KeyTaken, OverBudget, TooManyOpen, TryAgain, Unanswered
-from mediaq.model import Certainty, Charge, Job, JobStatus, Settled, Terms
+from mediaq.model import Certainty, Charge, Job, JobStatus, NewJob, Settled, Terms
 from mediaq.settings import Database
 from mediaq.store import attempts, budgets, operations
-from mediaq.store.acceptance import accept
+from mediaq.store.acceptance import _insert, accept
+from mediaq.store.admission import Refusal, admit
 from mediaq.store.attempts import Ending
 from mediaq.store.budgets import Budget, Kind
 from mediaq.store.operations import Run
@@ -128,20 +130,42 @@ async def test_a_repeated_request_finds_its_job_although_the_budget_is_used_up(s
         await accept(store, attrs.evolve(again, digest="other"), PATIENCE)
 
 
-async def test_jobs_accepted_in_one_transaction_are_checked_one_after_the_other(store: Store) -> None:
-    terms = under("0.007", "1")
-    large = attrs.evolve(terms, estimate=Decimal("0.005"))
-    jobs = [await accepted(store, terms=Terms(each.estimate)) for each in (terms, large, terms)]
-    asked = [
-        attrs.evolve(job, user_cap=each.user_cap, cost_center_cap=each.cost_center_cap)
-        for job, each in zip(jobs, (terms, large, terms), strict=True)
-    ]
-    await budgets.count(store, [ANN, TEAM], PATIENCE)
+async def batch(store: Store, news: Sequence[NewJob], open_jobs: int = 0) -> Mapping[str, Refusal]:
+    """Accepts jobs in one transaction; returns why some were not."""
+    await budgets.count(store, {budget for new in news for budget in budgets.caps(new)}, PATIENCE)
     async with store.transaction() as connection:
-        found = await budgets.check(store, connection, asked)
-    assert [over is None for over in found] == [True, False, True]
-    assert found[1] is not None
-    assert found[1].reserved == ESTIMATE
+        for new in news:
+            await store.queries.insert_media_item(connection, id=new.media_item_id, user_id=new.user_id)
+            await _insert(store, connection, new)
+        return await admit(store, connection, news, open_jobs)
+
+
+async def test_jobs_accepted_in_one_transaction_are_checked_one_after_the_other(store: Store) -> None:
+    """Those without room are taken back with the media items that were made for them."""
+    await accepted(store, terms=under("0.007", "1", Decimal("0.001")))
+    estimates = {"a": "0.002", "b": "0.005", "c": "0.003", "d": "0.002", "e": "0.001"}
+    news = [
+        attrs.evolve(JOB, id=name, media_item_id=name, terms=under("0.007", "1", Decimal(estimate)))
+        for name, estimate in estimates.items()
+    ]
+    refused = await batch(store, news)
+    assert refused.keys() == {"b", "d"}
+    over = refused["d"]
+    assert isinstance(over, OverBudget)
+    assert (over.reserved, over.estimate) == (Decimal("0.006"), Decimal("0.002"))
+    items = await store.pool.fetch("select id from media_items order by id")
+    assert [row["id"] for row in items] == ["a", "c", "e", "photo"]
+    await figures(store, "0", "0.007")
+
+
+async def test_of_a_batch_as_many_are_accepted_as_may_be_open(store: Store) -> None:
+    """What is taken back reserves nothing."""
+    await accepted(store, terms=RICH)
+    news = [attrs.evolve(JOB, id=name, media_item_id=name, terms=RICH) for name in "abcde"]
+    refused = await batch(store, news, open_jobs=3)
+    assert {name: type(refusal) for name, refusal in refused.items()} == dict.fromkeys("cde", TooManyOpen)
+    assert await store.pool.fetchval("select count(*) from jobs") == 3
+    await figures(store, "0", "0.009")
 
 
 # What is counted

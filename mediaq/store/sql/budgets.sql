@@ -112,12 +112,3 @@ returning id;
 -- name: what_remains$
 -- Guarantees: what an open job of a counted budget may still cost.
 select remains from reservations where job_id = :job_id;
-
--- name: lock_user!
--- Guarantees: of transactions that count a user's open jobs, one at a time goes on.
-select pg_advisory_xact_lock(hashtextextended('open jobs of ' || :user_id, 0));
-
--- name: count_open_jobs$
--- Guarantees: after `lock_user`, counts every open job that was accepted before, as far as `most`.
-select count(*) from (
-    select from jobs where user_id = :user_id and status in ('waiting', 'active', 'delayed') limit :most) as open;
