@@ -191,6 +191,16 @@ async def running_services(count: int, more: dict[str, str]) -> AsyncIterator[li
             await process.wait()
 
 
+async def test_what_changes_is_added_up_in_the_background(serve: Serve, resources: Resources) -> None:
+    api = await serve(BUDGETS__USER="1", UPKEEP__INTERVAL="0.05")
+    await api.accept(IMAGES, image())
+    await resources.store.pool.execute("update jobs set status = 'failed'")
+    async with asyncio.timeout(20):
+        while await resources.store.pool.fetchval("select count(*) from budget_changes"):  # noqa: ASYNC110 - Postgres has no event
+            await asyncio.sleep(0.02)
+    assert await resources.store.pool.fetchval("select sum(reserved) from budgets") == 0
+
+
 # What only the worker knows
 
 
