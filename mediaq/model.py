@@ -96,6 +96,21 @@ class Progress:
 
 
 @frozen
+class Terms:
+    """What a job may cost, in US dollars.
+
+    Args:
+        estimate: What it costs at most, as far as is known.
+        user_cap: What its user's jobs may cost in a month; None: no limit.
+        cost_center_cap: What its cost center's jobs may cost in a month; None: no limit, or no cost center.
+    """
+
+    estimate: Decimal = Decimal(0)
+    user_cap: Decimal | None = None
+    cost_center_cap: Decimal | None = None
+
+
+@frozen
 class NewJob:
     """A job as a caller asks for it, validated and not yet accepted."""
 
@@ -109,6 +124,7 @@ class NewJob:
     max_attempts: int
     idempotency_key: str | None = None
     digest: str | None = None
+    terms: Terms = Terms()
 
 
 @frozen
@@ -139,11 +155,19 @@ class Job:
     processed_at: datetime | None
     finished_at: datetime | None
     opening: int = 0
+    estimate: Decimal | None = None
+    user_cap: Decimal | None = None
+    cost_center_cap: Decimal | None = None
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Job:
         """Builds a job from a row of `jobs`, whatever further columns it has."""
         return cls(**{name: row[name] for name in attrs.fields_dict(cls)})
+
+    @property
+    def terms(self) -> Terms:
+        """What it may cost; nothing, as far as is known, where it is of an older version's making."""
+        return Terms(self.estimate or Decimal(0), self.user_cap, self.cost_center_cap)
 
     @property
     def attempts_left(self) -> int:

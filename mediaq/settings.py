@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,13 +16,17 @@ from attrs import frozen
 from mediaq.errors import SettingsError
 from mediaq.fields import (
     address,
+    as_dollars,
+    by_name,
     by_operation,
     by_queue,
     choice,
+    dollars,
     key_prefix,
     mask,
     number,
     one_of,
+    parse_amounts,
     parse_concurrency,
     secret,
     switch,
@@ -50,10 +55,16 @@ LENGTHS = (256, 384, 512, 1024, 1536)
 
 @frozen
 class Service:
-    """Where the REST service listens."""
+    """Where the REST service listens, and how much it takes of each user."""
 
     host: str = text("127.0.0.1", "Address the REST service listens on.")
     port: int = whole(8000, "Port the REST service listens on.", least=0, most=65535)
+    requests: float = number(
+        0.0, "Requests a second that each user may make; 0: as many as they like.", most=1_000_000
+    )
+    open_jobs: int = whole(
+        0, "Jobs of each user that may be open at once; 0: as many as they like.", least=0, most=1_000_000
+    )
 
 
 @frozen
@@ -215,6 +226,29 @@ class Reuse:
 
 
 @frozen
+class Budgets:
+    """What jobs may cost in a month (UTC), in US dollars."""
+
+    user: float = dollars("Dollars a month for each user; 0: no limit.")
+    users: str = by_name("Dollars a month by user, before `user`, as ann=20,bob=5.50.")
+    cost_center: float = dollars("Dollars a month for each cost center; 0: no limit.")
+    cost_centers: str = by_name("Dollars a month by cost center, before `cost_center`, as web=200,lab=50.")
+    video_seconds: float = number(
+        600.0, "Seconds that a video is assumed to last whose request has no duration.", most=86_400
+    )
+
+    def of_user(self, name: str) -> Decimal | None:
+        """Returns what a user's jobs may cost in a month; None: no limit."""
+        return parse_amounts(self.users).get(name, as_dollars(self.user)) or None
+
+    def of_cost_center(self, name: str | None) -> Decimal | None:
+        """Returns what a cost center's jobs may cost in a month; None: no limit, or no cost center."""
+        if name is None:
+            return None
+        return parse_amounts(self.cost_centers).get(name, as_dollars(self.cost_center)) or None
+
+
+@frozen
 class Worker:
     """What a worker runs and how it lets others know that it lives."""
 
@@ -370,6 +404,7 @@ class Settings:
     text: Text = Text()
     embedding: Embedding = Embedding()
     reuse: Reuse = Reuse()
+    budgets: Budgets = Budgets()
     worker: Worker = Worker()
     upkeep: Upkeep = Upkeep()
     logs: Logs = Logs()

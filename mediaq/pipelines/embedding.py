@@ -13,7 +13,7 @@ from attrs import frozen
 from msgspec import Meta
 
 from mediaq.errors import Refused
-from mediaq.model import Chunk, Settled, TaskStatus, Vector
+from mediaq.model import Charge, Chunk, Settled, TaskStatus, Vector
 from mediaq.pipelines.embedders import MODELS, Model, check_length, find_model
 from mediaq.pipelines.film import find_film, take_thumbnails
 from mediaq.pipelines.metered import patiently
@@ -23,6 +23,7 @@ from mediaq.pipelines.passages import split
 from mediaq.pipelines.pictures import for_embedding
 from mediaq.pipelines.price_list import prices_now
 from mediaq.pipelines.requests import Name, ObjectKey, Text, checked_type
+from mediaq.settings import Embedding, Settings
 from mediaq.store import operations
 
 # Pixels of the longer side of a frame of a video.
@@ -67,7 +68,7 @@ async def generate_embedding(work: Work) -> Any:
     Raises:
         Refused: The content cannot be read, or a model does not take it.
     """
-    wanted = _wanted(work)
+    wanted = _wanted(work.job.request, work.tools.settings.embedding)
     pictures = await _pictures(work)
     batches = [batch for one in wanted for batch in _batches(work.job.request, one, pictures)]
     if len(batches) > MOST_CALLS:
@@ -90,19 +91,18 @@ async def generate_embedding(work: Work) -> Any:
     return result
 
 
-def _wanted(work: Work) -> list[Wanted]:
-    settings, asked = work.tools.settings.embedding, work.job.request.get("models")
+def _wanted(request: Request, settings: Embedding) -> list[Wanted]:
+    asked = request.get("models")
     if asked is None:
-        return [_checked(find_model(_default(work)), settings.dimensions)]
+        return [_checked(find_model(_default(request, settings)), settings.dimensions)]
     for one in asked:
         if one["model"] not in settings.models:
             raise Refused(f"embedding.models in the settings does not allow {one['model']}", "NotAllowed")
     return [_named(find_model(one["model"]), one.get("dimensions"), settings.dimensions) for one in asked]
 
 
-def _default(work: Work) -> str:
-    settings = work.tools.settings.embedding
-    if work.job.request["contentType"] != "text":
+def _default(request: Request, settings: Embedding) -> str:
+    if request["contentType"] != "text":
         return settings.image_model
     return settings.openai_model if settings.provider == "openai" else settings.text_model
 
@@ -159,8 +159,7 @@ def _part(work: Work, number: int, batch: Batch) -> Part:
     model, dimensions = batch.wanted.model, batch.wanted.dimensions
     contents = [piece.content for piece in batch.pieces]
     pictures = work.job.request["contentType"] != "text"
-    # Requests of pictures name models that take them.
-    item = (pictures and model.images) or model.tokens
+    item = _item(model, pictures=pictures)
     embed = (pictures and model.embed_images) or model.embed
     most = prices_now().charge(item, len(contents) if pictures else sum(map(len, contents)))
 
@@ -173,6 +172,22 @@ def _part(work: Work, number: int, batch: Batch) -> Part:
     digests = [hashlib.sha256(content).hexdigest() for content in contents]
     key = part_key(number, msgspec.json.encode([model.name, dimensions, pictures, digests]))
     return Part(key, most, make, _reused, model.service, model.limit)
+
+
+def _item(model: Model, *, pictures: bool) -> str:
+    # Requests of pictures name models that take them.
+    return (pictures and model.images) or model.tokens
+
+
+def _estimate(request: Request, settings: Settings) -> list[Charge]:
+    pictures = request["contentType"] != "text"
+    # A token has a byte at least.
+    count = (request.get("videoFrames") or 1) if pictures else len(request["content"].encode())
+    asked = request.get("models")
+    names = [one["model"] for one in asked] if asked else [_default(request, settings.embedding)]
+    # Of a model that there is not, none is called.
+    models = [MODELS[name] for name in names if name in MODELS]
+    return [prices_now().charge(_item(model, pictures=pictures), count) for model in models]
 
 
 def _reused(earlier: Any) -> Settled:
@@ -271,7 +286,7 @@ EMBEDDING = Pipeline(
         ("models", Annotated[list[AskedModel], Meta(min_length=1, max_length=MOST_MODELS)] | None, None),
         ("videoFrames", Annotated[int, Meta(ge=1, le=MOST_FRAMES)] | None, None),
     ),
-    operations=(Operation("generateEmbedding", "embedding", generate_embedding),),
+    operations=(Operation("generateEmbedding", "embedding", generate_embedding, _estimate),),
     asked=_asked,
     outcome=_outcome,
     metadata=_metadata,

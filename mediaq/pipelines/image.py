@@ -6,16 +6,17 @@ from typing import Any
 
 from mediaq.aws.calls import call, request_id
 from mediaq.aws.limits import limit_of
-from mediaq.model import Settled
+from mediaq.model import Charge, Settled
 from mediaq.pipelines import pictures
 from mediaq.pipelines.metered import paid, patiently
-from mediaq.pipelines.operation import Operation, Pipeline, Work
+from mediaq.pipelines.operation import Operation, Pipeline, Request, Work
 from mediaq.pipelines.parameters import Faces, Labels, Moderation, Parameters, Text, aws_parameters
 from mediaq.pipelines.pictures import Picture, Route
 from mediaq.pipelines.price_list import prices_now
 from mediaq.pipelines.requests import ObjectKey, request_type
 from mediaq.pipelines.reuse import same
 from mediaq.pipelines.scratch import Scratch
+from mediaq.settings import Settings
 from mediaq.store import operations
 
 PRICE = "rekognition.image"
@@ -60,7 +61,11 @@ def _look(
 
         return await patiently(work, attempt)
 
-    return Operation(name, result, perform, parameters=parameters)
+    return Operation(name, result, perform, _one_image, parameters=parameters)
+
+
+def _one_image(request: Request, settings: Settings) -> tuple[Charge, ...]:  # noqa: ARG001 - the shape of Estimate
+    return (prices_now().charge(PRICE, 1),)
 
 
 async def _find_picture(work: Work) -> Picture:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from decimal import Decimal
 from typing import Any, TypeVar
 
 import httpx
@@ -12,7 +13,7 @@ from redis.asyncio import Redis
 
 from mediaq.aws.clients import Aws
 from mediaq.aws.limits import Limits
-from mediaq.model import Job, TaskStatus
+from mediaq.model import Charge, Job, TaskStatus
 from mediaq.pipelines.clock import Clock
 from mediaq.pipelines.converter import Converter
 from mediaq.pipelines.flights import Flights
@@ -104,10 +105,17 @@ def _failed(task: asyncio.Task[Any]) -> bool:
 
 
 Perform = Callable[[Work], Awaitable[Any]]
+# The calls that a request comes to at most, each priced as the month's first.
+Estimate = Callable[[Request, Settings], Iterable[Charge]]
 
 
 def nothing(request: Request) -> tuple[str, ...]:  # noqa: ARG001 - the shape of Operation.needs
     """Says that an operation needs no other."""
+    return ()
+
+
+def free(request: Request, settings: Settings) -> tuple[Charge, ...]:  # noqa: ARG001 - the shape of Estimate
+    """Says that an operation costs nothing."""
     return ()
 
 
@@ -119,6 +127,7 @@ class Operation:
         name: How callers ask for it.
         result: The key of its result.
         perform: Does it, records it and returns the result.
+        estimate: The calls that it takes at most, each answered the first time, as far as the request tells.
         needs: The operations whose results it needs, given the request.
         parameters: What callers may say of it; None: nothing but that they want it.
     """
@@ -126,6 +135,7 @@ class Operation:
     name: str
     result: str
     perform: Perform
+    estimate: Estimate
     needs: Callable[[Request], tuple[str, ...]] = nothing
     parameters: type | None = None
 
@@ -186,3 +196,17 @@ class Pipeline:
         wanted = set(self.asked(request))
         needed = {need for name in wanted for need in self.operation(name).needs(request)}
         return tuple(operation.name for operation in self.operations if operation.name in wanted | needed)
+
+    def estimate(self, request: Request, settings: Settings, done: Iterable[str] = ()) -> Decimal:
+        """Returns what a job costs at most by the price list in force, in US dollars.
+
+        Calls whose answers are lost are made again, and are not foreseen.
+
+        Args:
+            request: The validated request.
+            settings: Models, and how much is assumed of what a request does not tell.
+            done: Operations whose results are on record, which are not called again.
+        """
+        left = set(self.planned(request)) - set(done)
+        charges = (charge for name in left for charge in self.operation(name).estimate(request, settings))
+        return sum((charge.amount for charge in charges), Decimal(0))

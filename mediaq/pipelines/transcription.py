@@ -13,11 +13,12 @@ from mediaq.aws import objects
 from mediaq.aws.calls import call
 from mediaq.aws.limits import TRANSCRIPTION_JOBS, limit_of
 from mediaq.errors import Refused
-from mediaq.model import Settled
+from mediaq.model import Charge, Settled
 from mediaq.pipelines import subtitles
 from mediaq.pipelines.film import Film
+from mediaq.pipelines.lengths import told_ms
 from mediaq.pipelines.metered import copied, patiently, recorded
-from mediaq.pipelines.operation import Answer, Work
+from mediaq.pipelines.operation import Answer, Request, Work
 from mediaq.pipelines.price_list import prices_now
 from mediaq.pipelines.provider_jobs import State, job_name, name_stem, until_done
 from mediaq.pipelines.reuse import find_earlier, same
@@ -28,6 +29,7 @@ from mediaq.store import operations
 
 # The operation's name, which is part of the names of its jobs at AWS.
 TRANSCRIBE = "transcribe"
+PRICE = "transcribe.batch"
 TRANSCRIPT_BYTES = 64 * 1024 * 1024
 # AWS, Transcribe, Guidelines and quotas.
 MOST_BYTES = 2 * 1024**3
@@ -51,7 +53,7 @@ async def transcribe(work: Work, film: Film) -> Any:
     if why := unfit_for_transcribe(film, work.tools.settings.video.longest_sound):
         raise Refused(f"{film.info.key} {why}", "UnfitSound")
     asked = said(work.job.request, work.operation, Transcription)
-    charge = prices_now().charge("transcribe.batch", film.probe.audio_ms)
+    charge = prices_now().charge(PRICE, film.probe.audio_ms)
     # Subtitles are made of the transcript, whichever job had it written.
     known_by = same(work, asked.as_aws(), film.info.version)
     if (known := await find_earlier(work, known_by)) and (own := await _copy(work, known.result, asked)):
@@ -74,6 +76,12 @@ async def transcribe(work: Work, film: Film) -> Any:
             )
 
     return await patiently(work, attempt)
+
+
+def estimate_transcription(request: Request, settings: Settings) -> tuple[Charge, ...]:
+    """Prices the sound of a film of which the length alone is told."""
+    longest = round(settings.video.longest_sound * 1000)
+    return (prices_now().charge(PRICE, told_ms(request, settings, longest)),)
 
 
 def unfit_for_transcribe(film: Film, longest: float) -> str | None:

@@ -8,17 +8,20 @@ from typing import Any
 from mediaq.aws.calls import call
 from mediaq.aws.limits import VIDEO_JOBS, limit_of
 from mediaq.errors import Refused, StaleToken, TryAgain
-from mediaq.model import Settled
+from mediaq.model import Charge, Settled
 from mediaq.pipelines.film import Film
+from mediaq.pipelines.lengths import told_ms
 from mediaq.pipelines.metered import copied, patiently, recorded
-from mediaq.pipelines.operation import Work
+from mediaq.pipelines.operation import Request, Work
 from mediaq.pipelines.price_list import prices_now
 from mediaq.pipelines.provider_jobs import State, job_name, until_done
 from mediaq.pipelines.reuse import find_earlier, same
 from mediaq.pipelines.turns import ask, holding_place, take_turn
 from mediaq.pipelines.video_parameters import VideoLabels, said
+from mediaq.settings import Settings
 from mediaq.store import operations
 
+PRICE = "rekognition.video.labels"
 # 1,000 labels, the most that a page may have, hold the loop for 31 ms while botocore parses them.
 PAGE = 250
 # AWS, Rekognition, Guidelines and quotas; Working with stored videos.
@@ -37,7 +40,7 @@ async def detect_labels(work: Work, film: Film) -> Any:
     if why := unfit_for_rekognition(film):
         raise Refused(f"{film.info.key} {why}", "UnfitVideo")
     asked = said(work.job.request, work.operation, VideoLabels)
-    estimate = prices_now().charge("rekognition.video.labels", film.probe.duration_ms)
+    estimate = prices_now().charge(PRICE, film.probe.duration_ms)
     known_by = same(work, asked.as_aws(), asked.as_pages(), film.info.version)
     if known := await find_earlier(work, known_by):
         return await copied(work, "rekognition", estimate.item, known_by, known.result)
@@ -50,7 +53,7 @@ async def detect_labels(work: Work, film: Film) -> Any:
             await operations.name_provider_job(work.tools.store, run, job_id)
             await until_done(work, "Rekognition", lambda: _look(work, job_id))
             labels, length = await patiently(work, lambda: _read_pages(work, job_id, asked))
-            billed = prices_now().charge("rekognition.video.labels", length)
+            billed = prices_now().charge(PRICE, length)
             return Settled(labels, billed, request_id=job_id)
 
         async with holding_place(work, VIDEO_JOBS, name):
@@ -60,6 +63,11 @@ async def detect_labels(work: Work, film: Film) -> Any:
             )
 
     return await patiently(work, attempt)
+
+
+def estimate_labels(request: Request, settings: Settings) -> tuple[Charge, ...]:
+    """Prices the labels of a film of which the length alone is told."""
+    return (prices_now().charge(PRICE, told_ms(request, settings, LONGEST_MS)),)
 
 
 def unfit_for_rekognition(film: Film) -> str | None:

@@ -13,6 +13,7 @@ from mediaq.service.auth import open_authenticator
 from mediaq.service.dashboard import open_dashboard, serve_dashboard
 from mediaq.service.endpoints import ENDPOINTS
 from mediaq.service.health import get_healthz, get_readyz
+from mediaq.service.limits import Requests
 from mediaq.service.problems import EXPECTED, answer_error
 from mediaq.settings import Settings
 from mediaq.upkeep import upkeep
@@ -33,6 +34,7 @@ def create_app(settings: Settings) -> Starlette:
             upkeep(resources),
         ):
             app.state.resources, app.state.authenticator = resources, authenticator
+            app.state.requests = Requests(resources.redis, settings.service.requests)
             with open_dashboard(settings.redis) as app.state.dashboard:
                 yield
 

@@ -16,8 +16,14 @@ from mediaq.resources import Resources
 from mediaq.service.auth import Caller, refuse_all_but_admins
 from mediaq.service.bodies import decode_query
 
-# What any route may answer: no token or a bad one, a query that it does not take, a server away.
-GUARDED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE)
+# What any route may answer: no token or a bad one, a query that it does not take, a request too many, a
+# server away.
+GUARDED = (
+    HTTPStatus.UNAUTHORIZED,
+    HTTPStatus.UNPROCESSABLE_ENTITY,
+    HTTPStatus.TOO_MANY_REQUESTS,
+    HTTPStatus.SERVICE_UNAVAILABLE,
+)
 
 
 @frozen
@@ -81,6 +87,7 @@ class Endpoint:
 
     async def _answer(self, request: Request) -> Response:
         caller = await request.app.state.authenticator.caller(request)
+        await request.app.state.requests.admit(caller.user_id)
         if self.admin:
             refuse_all_but_admins(caller)
         query: Any = decode_query(request.query_params, self.query)

@@ -24,6 +24,7 @@ ENDPOINTS = (
         "Accepts a job.",
         answers={HTTPStatus.ACCEPTED: shapes.Accepted},
         problems=(
+            HTTPStatus.PAYMENT_REQUIRED,
             HTTPStatus.FORBIDDEN,
             HTTPStatus.NOT_FOUND,
             HTTPStatus.CONFLICT,
@@ -85,7 +86,12 @@ ENDPOINTS = (
         jobs.retry_job,
         "Runs a job again that failed or was cancelled.",
         answers={HTTPStatus.ACCEPTED: shapes.Accepted},
-        problems=(*NOT_THE_CALLERS, HTTPStatus.CONFLICT, HTTPStatus.GATEWAY_TIMEOUT),
+        problems=(
+            HTTPStatus.PAYMENT_REQUIRED,
+            *NOT_THE_CALLERS,
+            HTTPStatus.CONFLICT,
+            HTTPStatus.GATEWAY_TIMEOUT,
+        ),
     ),
     Endpoint(
         "GET",

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from house import Api, StandIn
-from store_kit import JOB, accepted, started
+from store_kit import accepted, started
 
 from mediaq.errors import JobFailed
 from mediaq.pipelines.clock import Clock
@@ -212,7 +212,7 @@ async def test_a_text_is_read_from_s3_once_for_all_operations_of_a_job(
     api: Api, resources: Resources
 ) -> None:
     await api.upload("t.txt", b"A fine day.")
-    request = {**JOB.request, "s3Key": "t.txt"}
+    request = {"mediaItemId": "photo", "s3Key": "t.txt", "operations": {"detectEntities": True}}
     work = Work(
         job=await started(resources.store, await accepted(resources.store, request=request)),
         operation="detectEntities",
