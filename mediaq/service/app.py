@@ -11,6 +11,7 @@ from starlette.routing import Route
 from mediaq.resources import open_resources
 from mediaq.service.auth import Authenticator
 from mediaq.service.endpoints import ENDPOINTS
+from mediaq.service.follower import following
 from mediaq.service.health import get_healthz, get_readyz
 from mediaq.service.problems import EXPECTED, answer_error
 from mediaq.settings import Settings
@@ -26,8 +27,13 @@ def create_app(settings: Settings) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with open_resources(settings) as resources, upkeep(resources):
+        async with (
+            open_resources(settings) as resources,
+            upkeep(resources),
+            following(resources) as hub,
+        ):
             app.state.resources = resources
+            app.state.hub = hub
             app.state.authenticator = Authenticator(settings.auth)
             yield
 

@@ -4,8 +4,18 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
-from mediaq.service import media, routes, shapes
-from mediaq.service.endpoint import Endpoint
+from mediaq.model import JobEvent
+from mediaq.service import events, media, routes, shapes
+from mediaq.service.endpoint import Endpoint, EventStream
+
+JOB_EVENTS = EventStream(
+    {
+        JobEvent.PROGRESS: shapes.ProgressTold,
+        JobEvent.STALLED: shapes.Told,
+        JobEvent.COMPLETED: shapes.EndTold,
+        JobEvent.FAILED: shapes.EndTold,
+    }
+)
 
 ENDPOINTS = (
     Endpoint(
@@ -36,6 +46,23 @@ ENDPOINTS = (
         "Shows a job.",
         answers={HTTPStatus.OK: shapes.JobShown},
         problems=(HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND),
+    ),
+    Endpoint(
+        "GET",
+        "/api/queues/{job_type}/{job_id}/events",
+        events.get_job_events,
+        "Tells what becomes of a job, until it has ended.",
+        answers={HTTPStatus.OK: JOB_EVENTS},
+        problems=(HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND),
+    ),
+    Endpoint(
+        "GET",
+        "/api/events",
+        events.get_events,
+        "Tells what becomes of the caller's jobs.",
+        answers={HTTPStatus.OK: JOB_EVENTS},
+        problems=(HTTPStatus.FORBIDDEN,),
+        query=events.EventsQuery,
     ),
     Endpoint(
         "GET",

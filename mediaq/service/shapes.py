@@ -85,6 +85,31 @@ class JobShown(Shape):
     links: Links
 
 
+class Told(Shape):
+    """An event: of which job it is."""
+
+    id: str
+    job_type: str
+
+
+class ProgressTold(Told):
+    """An event: how far a job is."""
+
+    current: int
+    total: int
+    message: str
+    sub_tasks: dict[str, SubTask]
+
+
+class EndTold(Told):
+    """An event: how a job ended."""
+
+    status: JobStatus
+    returnvalue: dict[str, Any] | None
+    failed_reason: str | None
+    attempts_made: int
+
+
 class Counts(Shape):
     """How many jobs of a queue are in which state, in Redis."""
 

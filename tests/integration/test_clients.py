@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
+from mediaq.queue.progress import publish
 from redis.asyncio import Redis
 
-from mediaq.queue.progress import publish
 from mediaq.resources import open_redis
 from mediaq.settings import Redis as Where
 from mediaq.settings import Settings
