@@ -145,7 +145,7 @@ class Hub:
 
     def reaches(self, place: Place) -> bool:
         """Tells whether all that was told after a place is still known."""
-        return place >= (self._log[0].place if self._log else self.place)
+        return bool(self._log) and place >= self._log[0].place
 
     def after(self, place: Place, topic: Topic) -> list[Entry]:
         """Returns what was told of a topic after a place, as far as it is still known, in order."""

@@ -30,10 +30,12 @@ class Stream:
     last_id: str = ""
     comments: list[str] = field(factory=list)
 
-    async def next(self, *, within: float = SOON) -> Event | None:
-        """The next event; None: the stream has ended."""
+    async def next(self, *, within: float = SOON) -> Event:
+        """The next event, which must come."""
         async with asyncio.timeout(within):
-            return await self._next()
+            event = await self._next()
+        assert event is not None, "the stream has ended"
+        return event
 
     async def until(self, *names: str, within: float = SOON) -> list[Event]:
         """The events up to the first of one of these names."""
@@ -54,7 +56,7 @@ class Stream:
         return found
 
     async def opened(self) -> None:
-        """Returns when the service has begun the stream."""
+        """Returns when the service has begun the stream, or sent the next comment."""
         async with asyncio.timeout(SOON):
             async for line in self.lines:
                 if not line:
