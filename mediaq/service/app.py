@@ -14,6 +14,7 @@ from mediaq.service.endpoints import ENDPOINTS
 from mediaq.service.follower import following
 from mediaq.service.health import get_healthz, get_readyz
 from mediaq.service.problems import EXPECTED, answer_error
+from mediaq.service.streams import Records
 from mediaq.settings import Settings
 from mediaq.upkeep import upkeep
 
@@ -34,6 +35,7 @@ def create_app(settings: Settings) -> Starlette:
         ):
             app.state.resources = resources
             app.state.hub = hub
+            app.state.records = Records(resources)
             app.state.authenticator = Authenticator(settings.auth)
             yield
 

@@ -20,10 +20,9 @@ from mediaq.service.endpoint import Call
 from mediaq.service.hub import EVERYBODY, Topic
 from mediaq.service.problems import Problem
 from mediaq.service.routes import JOB_ID
-from mediaq.service.streams import Listener, follow_job, follow_jobs
+from mediaq.service.streams import Listener, Records, follow_job, follow_jobs
 from mediaq.service.wording import heartbeat, last_place
 from mediaq.settings import Events
-from mediaq.store.closings import owner_of
 
 
 class EventsQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
@@ -43,8 +42,8 @@ async def get_job_events(call: Call) -> Response:
     job_type, job_id = call.path["job_type"], call.path["job_id"]
     if find_pipeline(job_type) is None:
         raise Problem(HTTPStatus.NOT_FOUND, f"there is no job type {job_type}")
-    seconds = call.resources.settings.database.timeout
-    found = await owner_of(call.resources.store, job_id, seconds) if JOB_ID.fullmatch(job_id) else None
+    records: Records = call.request.app.state.records
+    found = await records.owners.get(job_id) if JOB_ID.fullmatch(job_id) else None
     if found is None or found[0] != job_type:
         raise Problem(HTTPStatus.NOT_FOUND, f"there is no {job_type} job {job_id}")
     if not call.caller.may_see(found[1]):
@@ -67,7 +66,8 @@ async def get_events(call: Call) -> Response:
 
 
 def _listener(call: Call, topic: Topic) -> Listener:
-    return Listener(call.resources, call.request.app.state.hub, topic, last_place(call.request))
+    state = call.request.app.state
+    return Listener(call.resources, state.records, state.hub, topic, last_place(call.request))
 
 
 def _stream(call: Call, chunks: AsyncIterator[bytes]) -> Response:

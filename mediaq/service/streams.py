@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from attrs import frozen
 from loguru import logger
@@ -16,11 +17,25 @@ from mediaq.service.wording import opening, tell_closing, tell_entry, tell_progr
 from mediaq.store import closings
 from mediaq.store.closings import Closing
 from mediaq.store.pool import AWAY
+from mediaq.store.shared import Shared
 
 # Open jobs of which one is told at most, at first, who was away for longer than events are kept.
 MOST_OPEN = 1000
 # Seconds since the epoch that a date can hold: an id may name any.
 LATEST = 253_402_300_799
+
+
+class Records:
+    """Looks up jobs for those who begin to listen: after a restart of a service all do so at once.
+
+    Args:
+        resources: Store and settings.
+    """
+
+    def __init__(self, resources: Resources) -> None:
+        store, seconds = resources.store, resources.settings.database.timeout
+        self.owners = Shared(partial(closings.owners, store, seconds=seconds))
+        self.standings = Shared(partial(closings.standings, store, seconds=seconds))
 
 
 @frozen
@@ -29,12 +44,14 @@ class Listener:
 
     Args:
         resources: Store and settings.
+        records: How jobs stand.
         hub: Where events come from.
         topic: What they listen to.
         since: The last event that they got; None: they have not listened before.
     """
 
     resources: Resources
+    records: Records
     hub: Hub
     topic: Topic
     since: Place | None
@@ -69,12 +86,11 @@ async def follow_job(listener: Listener, job_id: str) -> AsyncIterator[bytes]:
         listener: Who listens to this job.
         job_id: The job.
     """
-    store = listener.resources.store
     with listener.hub.listening(listener.topic) as mailbox:
         past = _look_back(listener)
         yield _open(listener, past)
         try:
-            row = await closings.standing(store, job_id, listener.seconds)
+            row = await listener.records.standings.get(job_id)
         except AWAY as error:
             _log(error)
             return

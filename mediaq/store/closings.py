@@ -53,22 +53,22 @@ class Closed:
     gone: bool
 
 
-async def owner_of(store: Store, job_id: str, seconds: float) -> tuple[str, str] | None:
-    """Returns a job's type and user, if there is such a job, within some seconds.
+async def owners(store: Store, job_ids: Sequence[str], seconds: float) -> dict[str, tuple[str, str]]:
+    """Returns type and user of jobs, by their ids, within some seconds.
 
     Raises:
         OSError, asyncpg.PostgresError: Postgres is away, or does not answer in time; so from all of these.
     """
     async with borrow(store.pool, seconds) as connection:
-        row = await store.queries.job_owner(connection, id=job_id)
-    return None if row is None else (row["type"], row["user_id"])
+        rows = store.queries.job_owners(connection, ids=list(job_ids))
+        return {row["id"]: (row["type"], row["user_id"]) async for row in rows}
 
 
-async def standing(store: Store, job_id: str, seconds: float) -> Row | None:
-    """Returns how a job stands: what a `Closing` has, of open jobs too, and its progress."""
+async def standings(store: Store, job_ids: Sequence[str], seconds: float) -> dict[str, Row]:
+    """Returns how jobs stand, by their ids: what a `Closing` has, of open jobs too, and their progress."""
     async with borrow(store.pool, seconds) as connection:
-        row = await store.queries.job_standing(connection, id=job_id)
-    return None if row is None else dict(row)
+        rows = store.queries.job_standings(connection, ids=list(job_ids))
+        return {row["id"]: dict(row) async for row in rows}
 
 
 async def find(

@@ -1,6 +1,7 @@
 """Callers hear of their jobs as things happen, and of every end for certain, whatever is lost on the way."""
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -13,10 +14,12 @@ from listening import Stream, listening
 from store_kit import accepted, completed, failed, lapse, started
 
 from mediaq.announcements import announce
-from mediaq.model import Announcement, Job, JobEvent, Progress, TaskStatus
+from mediaq.embedded import ports
+from mediaq.model import Announcement, Job, JobEvent, JobStatus, Progress, TaskStatus
 from mediaq.queue import keys
 from mediaq.reconciler import Reconciler
 from mediaq.resources import Resources
+from mediaq.service.mailbox import MOST, Mailbox
 from mediaq.settings import Settings
 from mediaq.store import attempts
 from mediaq.store.attempts import Ending
@@ -154,53 +157,50 @@ async def test_an_admin_hears_of_their_own_jobs_of_a_users_or_of_everybodys(
         assert [(await stream.next()).data["id"] for _ in wanted] == wanted
 
 
-@pytest.mark.parametrize(
-    ("path", "user", "status", "field"),
-    [
-        ("/api/queues/no-such-type/{id}/events", USER, 404, None),
-        ("/api/queues/text-analysis/{id}/events", USER, 404, None),
-        ("/api/queues/image-processing/unknown/events", USER, 404, None),
-        ("/api/queues/image-processing/a%00b/events", USER, 404, None),
-        ("/api/queues/image-processing/{id}/events", OTHER, 403, None),
-        ("/api/queues/image-processing/{id}/events?all=true", USER, 422, "all"),
-        ("/api/events?all=true", USER, 403, "all"),
-        ("/api/events?userId=user-2", USER, 403, "userId"),
-        ("/api/events?all=maybe", USER, 422, "all"),
-        ("/api/events?userId=", USER, 422, "userId"),
-        ("/api/events?since=now", USER, 422, "since"),
-    ],
-)
+JOB_PATH = "/api/queues/image-processing/{id}/events"
+REFUSED: list[tuple[str, str, int, str | None]] = [
+    ("/api/queues/no-such-type/{id}/events", USER, 404, None),
+    ("/api/queues/text-analysis/{id}/events", USER, 404, None),
+    ("/api/queues/image-processing/unknown/events", USER, 404, None),
+    ("/api/queues/image-processing/a%00b/events", USER, 404, None),
+    (JOB_PATH, OTHER, 403, None),
+    (f"{JOB_PATH}?all=true", USER, 422, "all"),
+    ("/api/events?all=true", USER, 403, "all"),
+    (f"/api/events?userId={OTHER}", USER, 403, "userId"),
+    ("/api/events?all=maybe", USER, 422, "all"),
+    ("/api/events?userId=", USER, 422, "userId"),
+    ("/api/events?since=now", USER, 422, "since"),
+    (f"/api/events?all=true&userId={USER}", "admin", 422, "all"),
+]
+
+
 async def test_what_cannot_be_listened_to_is_refused_before_the_stream_begins(
-    api: Api, resources: Resources, path: str, user: str, status: int, field: str | None
+    api: Api, resources: Resources
 ) -> None:
     job = await begun(resources)
-    answer = await api.http.get(path.format(id=job.id), headers=api.as_user(user))
-    assert answer.status_code == status
-    assert answer.headers["content-type"] == "application/problem+json"
-    assert answer.json().get("field") == field
+    answers = [
+        await api.http.get(path.format(id=job.id), headers=api.as_user(user, admin=user == "admin"))
+        for path, user, _, _ in REFUSED
+    ]
+    told = [(answer.status_code, answer.json().get("field")) for answer in answers]
+    assert told == [(status, field) for _, _, status, field in REFUSED]
+    assert {answer.headers["content-type"] for answer in answers} == {"application/problem+json"}
 
 
-@pytest.mark.parametrize("path", ["/api/events", "/api/queues/image-processing/x/events"])
-async def test_nobody_listens_without_a_good_token(api: Api, path: str) -> None:
+async def test_nobody_listens_without_a_good_token(api: Api) -> None:
     forged = {"Authorization": f"Bearer {token_for(USER, secret='x' * 40)}"}
-    for headers in ({}, forged):
-        answer = await api.http.get(path, headers=headers)
-        assert (answer.status_code, answer.headers["content-type"]) == (401, "application/problem+json")
+    for path in (ALL, JOB_PATH):
+        for headers in ({}, forged):
+            answer = await api.http.get(path, headers=headers)
+            assert (answer.status_code, answer.headers["content-type"]) == (401, "application/problem+json")
 
 
-async def test_an_admin_cannot_ask_for_a_user_and_for_everybody(api: Api) -> None:
-    answer = await api.http.get(f"{ALL}?all=true&userId=x", headers=api.as_user("root", admin=True))
-    assert (answer.status_code, answer.json()["field"]) == (422, "all")
-
-
-@pytest.mark.parametrize(
-    "last_id", ["x", "1", "1-", "-1", "1-1-1", "1-\N{ARABIC-INDIC DIGIT ONE}", "9" * 30 + "-0"]
-)
-async def test_an_id_that_was_never_sent_is_refused(api: Api, last_id: str) -> None:
-    headers = httpx.Headers(api.as_user(USER), encoding="utf-8")
-    headers["Last-Event-ID"] = last_id
-    answer = await api.http.get(ALL, headers=headers)
-    assert (answer.status_code, answer.json()["field"]) == (422, "Last-Event-ID")
+async def test_an_id_that_was_never_sent_is_refused(api: Api) -> None:
+    for last_id in ("x", "1", "1-", "-1", "1-1-1", "1-\N{ARABIC-INDIC DIGIT ONE}", "9" * 30 + "-0"):
+        headers = httpx.Headers(api.as_user(USER), encoding="utf-8")
+        headers["Last-Event-ID"] = last_id
+        answer = await api.http.get(ALL, headers=headers)
+        assert (answer.status_code, answer.json()["field"]) == (422, "Last-Event-ID")
 
 
 @pytest.mark.parametrize("last_id", ["999999999999999-9999999999999999999", "0-0"])
@@ -209,7 +209,7 @@ async def test_an_id_of_any_time_is_taken(api: Api, resources: Resources, last_i
     async with listen(api, ALL, last_id=last_id) as stream:
         await stream.opened()
         await finish(resources, job)
-        assert [event.data["id"] for event in await stream.until("completed")][-1] == job.id
+        assert (await stream.until("completed"))[-1].data["id"] == job.id
 
 
 # Resuming
@@ -489,3 +489,91 @@ async def test_open_streams_end_when_the_service_stops(settings: Settings, resou
         async with asyncio.timeout(5):
             await server.__aexit__()
         assert "completed" not in [event.event for stream in streams for event in await stream.rest()]
+
+
+async def test_a_service_with_open_streams_exits_soon_after_it_is_asked_to(
+    settings: Settings, resources: Resources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = ports.free_port()
+    monkeypatch.setenv("MEDIAQ_SERVICE__PORT", str(port))
+    url, headers = f"http://127.0.0.1:{port}", {"Authorization": f"Bearer {token_for(USER)}"}
+    job = await begun(resources)
+    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "mediaq.cli", "serve")
+    try:
+        async with asyncio.timeout(30):
+            while not await ports.answering(f"{url}/readyz"):
+                await asyncio.sleep(0.05)
+        async with httpx.AsyncClient(base_url=url) as http, AsyncExitStack() as stack:
+            paths = (path_of(job), ALL)
+            streams = [await stack.enter_async_context(listening(http, path, headers)) for path in paths]
+            for stream in streams:
+                await stream.opened()
+            process.terminate()
+            for stream in streams:
+                await stream.rest(within=3)
+            async with asyncio.timeout(5):
+                await process.wait()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+# As uvicorn's and the kernel's buffers hold it: what is sent to one who reads nothing has to go beyond them.
+LARGE = {"labels": ["x" * 400_000]}
+
+
+@pytest.fixture
+def strict(overrides: dict[str, str]) -> None:
+    """Has clients who take nothing cut off soon; to be named before what uses the settings."""
+    overrides["MEDIAQ_EVENTS__PATIENCE"] = "0.5"
+
+
+async def test_a_listener_that_does_not_read_holds_nobody_up_and_is_cut_off(
+    strict: None, api: Api, resources: Resources
+) -> None:
+    jobs = [await begun(resources) for _ in range(30)]
+    address = api.http.base_url
+    reader, writer = await asyncio.open_connection(address.host, address.port, limit=1)
+    token = api.as_user(USER)["Authorization"]
+    writer.write(f"GET {ALL} HTTP/1.1\r\nHost: x\r\nAuthorization: {token}\r\n\r\n".encode())
+    async with listen(api, ALL) as stream:
+        await stream.opened()
+        ends = []
+        for job in jobs:
+            await finish(resources, job, Ending(JobStatus.COMPLETED, LARGE))
+            ends.append((await stream.until("completed", within=5))[-1])
+        assert [end.data["id"] for end in ends] == [job.id for job in jobs]
+    async with asyncio.timeout(20):
+        got = len(await reader.read(-1))
+    writer.close()
+    assert got < len(jobs) * 400_000
+
+
+async def test_of_progress_that_waits_for_a_listener_only_the_latest_is_sent() -> None:
+    mailbox = Mailbox()
+    for number in range(1000):
+        mailbox.put(("a", "progress"), b"progress %d of a\n" % number)
+        mailbox.put(("b", "progress"), b"progress %d of b\n" % number)
+        mailbox.put(("end", number), b".")
+    mailbox.end()
+    sent = await mailbox.take()
+    assert sent == b"." * 999 + b"progress 999 of a\nprogress 999 of b\n."
+    assert await mailbox.take() == b""
+
+
+async def test_a_listener_that_has_fallen_too_far_behind_is_cut_off_and_costs_nothing_more() -> None:
+    mailbox = Mailbox()
+    chunk = b"x" * (MOST // 4)
+    for number in range(5):
+        mailbox.put(number, chunk)
+    assert mailbox.ended
+    mailbox.put("later", chunk)
+    assert await mailbox.take() == b""
+
+
+async def test_one_event_may_be_larger_than_what_may_wait() -> None:
+    mailbox = Mailbox()
+    mailbox.put("large", b"x" * (2 * MOST))
+    assert len(await mailbox.take()) == 2 * MOST
+    assert not mailbox.ended

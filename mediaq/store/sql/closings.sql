@@ -1,11 +1,11 @@
--- name: job_owner^
-select type, user_id from jobs where id = :id;
+-- name: job_owners
+select id, type, user_id from jobs where id = any(:ids::text[]);
 
--- name: job_standing^
--- Guarantees: what listeners are told of a job, and neither its request nor, while it is open, its results so far.
+-- name: job_standings
+-- Guarantees: what listeners are told of jobs, and neither their requests nor, of open ones, the results so far.
 select id, type, user_id, status, progress, attempts, failed_reason, finished_at,
        case when status in ('completed', 'failed') then result end as result
-from jobs where id = :id;
+from jobs where id = any(:ids::text[]);
 
 -- name: find_closed
 -- Guarantees: of the jobs of these ids, those that are closed or no longer on record; and those jobs of these users,
