@@ -501,7 +501,7 @@ async def test_a_service_with_open_streams_exits_soon_after_it_is_asked_to(
     process = await asyncio.create_subprocess_exec(sys.executable, "-m", "mediaq.cli", "serve")
     try:
         async with asyncio.timeout(30):
-            while not await ports.answering(f"{url}/readyz"):
+            while not await ports.answering(f"{url}/readyz"):  # noqa: ASYNC110 - it has no event
                 await asyncio.sleep(0.05)
         async with httpx.AsyncClient(base_url=url) as http, AsyncExitStack() as stack:
             paths = (path_of(job), ALL)

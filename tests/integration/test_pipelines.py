@@ -18,7 +18,7 @@ from mediaq.embedded import samples
 from mediaq.pipelines.catalog import PIPELINES
 from mediaq.pipelines.price_list import prices_on
 from mediaq.pipelines.prices import GRAIN
-from mediaq.queue import keys
+from mediaq.queue.events import Tail
 from mediaq.resources import Resources
 
 TEXT = samples.write_paragraph()
@@ -258,9 +258,11 @@ async def test_openai_embeds_texts_where_the_settings_say_so(
 
 async def test_progress_is_announced_while_a_job_runs(api: Api, resources: Resources) -> None:
     await api.run("text-analysis", request_for("text-analysis", "detectSentiment"))
-    entries = [fields for _, fields in await resources.redis.xrange(keys.EVENTS)]
-    told = [json.loads(fields[b"data"]) for fields in entries if fields[b"event"] == b"progress"]
+    tail = Tail(resources.redis)
+    entries = await tail.load()
+    await tail.close()
+    told = [json.loads(entry.data) for entry in entries if entry.event == "progress"]
     steps = [progress["subTasks"]["detectSentiment"]["status"] for progress in told]
     assert steps == ["pending", "pending", "processing", "completed"]
     assert told[-1]["current"] == told[-1]["total"] == 2
-    assert entries[-1][b"event"] == b"completed"
+    assert entries[-1].event == "completed"
