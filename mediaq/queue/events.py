@@ -17,6 +17,8 @@ from mediaq.queue.wire import Wire
 
 # Events that the stream keeps about, some 3 MB: what was missed by those who were away for a moment.
 KEPT = 5000
+# What the stream has of an event.
+FIELDS = ("job", "queue", "share", "event", "data")
 # Events that one read takes at most.
 AT_ONCE = 100
 # Seconds one read waits at most; a connection without an answer for as long again counts as dead.
@@ -79,6 +81,23 @@ async def announce(
     written = b"" if meta is None else PlainPickle.dumps(dict(meta))
     told = [part for event in events for part in event]
     await write(keys=[keys.job(job_id), keys.EVENTS], args=[KEPT, written, job_id, queue, share, *told])
+
+
+async def announce_all(redis: Redis, told: Sequence[tuple[str, str, str, str, str | bytes]]) -> None:
+    """Tells of many jobs, in one round trip; their `meta` stays as it is.
+
+    Args:
+        redis: A client.
+        told: In order, of each event: the job, its queue, its share, what happened, and more about it.
+
+    Raises:
+        redis.RedisError: Redis is away, or refuses.
+    """
+    async with redis.pipeline(transaction=False) as pipe:
+        for values in told:
+            fields: dict[Any, Any] = dict(zip(FIELDS, values, strict=True))
+            pipe.xadd(keys.EVENTS, fields, maxlen=KEPT, approximate=True)
+        await pipe.execute()
 
 
 class Tail:

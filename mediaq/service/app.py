@@ -6,10 +6,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
-from starlette.routing import Route
+from starlette.routing import Mount, Route
 
 from mediaq.resources import open_resources
-from mediaq.service.auth import Authenticator
+from mediaq.service.auth import open_authenticator
+from mediaq.service.dashboard import open_dashboard, serve_dashboard
 from mediaq.service.endpoints import ENDPOINTS
 from mediaq.service.follower import following
 from mediaq.service.health import get_healthz, get_readyz
@@ -30,20 +31,21 @@ def create_app(settings: Settings) -> Starlette:
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with (
             open_resources(settings) as resources,
+            open_authenticator(settings.auth, resources.tools.http) as authenticator,
             upkeep(resources),
             following(resources) as hub,
         ):
-            app.state.resources = resources
-            app.state.hub = hub
-            app.state.records = Records(resources)
-            app.state.authenticator = Authenticator(settings.auth)
-            yield
+            app.state.resources, app.state.authenticator = resources, authenticator
+            app.state.hub, app.state.records = hub, Records(resources)
+            with open_dashboard(settings.redis) as app.state.dashboard:
+                yield
 
     return Starlette(
         routes=[
             *(endpoint.route() for endpoint in ENDPOINTS),
             Route("/healthz", get_healthz),
             Route("/readyz", get_readyz),
+            Mount("/rq", serve_dashboard),
         ],
         exception_handlers=dict.fromkeys((*EXPECTED, Exception), answer_error),
         lifespan=lifespan,

@@ -14,12 +14,12 @@ from sse_starlette.sse import SendTimeoutError
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from mediaq.pipelines.catalog import find_pipeline
 from mediaq.service.auth import LONGEST_USER_ID
 from mediaq.service.endpoint import Call
 from mediaq.service.hub import EVERYBODY, Topic
+from mediaq.service.jobs import JOB_ID
 from mediaq.service.problems import Problem
-from mediaq.service.routes import JOB_ID
+from mediaq.service.queues import find_job_type
 from mediaq.service.streams import Listener, Records, follow_job, follow_jobs
 from mediaq.service.wording import heartbeat, last_place
 from mediaq.settings import Events
@@ -39,9 +39,7 @@ class EventsQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True, renam
 
 async def get_job_events(call: Call) -> Response:
     """Tells a job's owner, or an admin, what becomes of it, until it has ended."""
-    job_type, job_id = call.path["job_type"], call.path["job_id"]
-    if find_pipeline(job_type) is None:
-        raise Problem(HTTPStatus.NOT_FOUND, f"there is no job type {job_type}")
+    job_type, job_id = find_job_type(call).queue, call.path["job_id"]
     records: Records = call.request.app.state.records
     found = await records.owners.get(job_id) if JOB_ID.fullmatch(job_id) else None
     if found is None or found[0] != job_type:
