@@ -59,6 +59,8 @@ class Follower:
                     await self._tell(await self._tail.read())
             except (RedisError, OSError, TimeoutError) as error:
                 logger.warning("events are read again: {}", str(error) or type(error).__name__)
+            except Exception:  # noqa: BLE001 - a fault in one pass must not end those to come
+                logger.exception("reading events failed")
             await self._tail.close()
             await asyncio.sleep(AGAIN)
 
@@ -73,7 +75,8 @@ class Follower:
                 await self._look()
             except POSTGRES_AWAY as error:
                 logger.warning("ends of jobs are looked for later: {}", str(error) or type(error).__name__)
-                await asyncio.sleep(AGAIN)
+            except Exception:  # noqa: BLE001 - as above
+                logger.exception("looking for ends of jobs failed")
 
     async def close(self) -> None:
         """Lets Redis go."""

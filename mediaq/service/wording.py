@@ -62,7 +62,9 @@ def tell_closing(closing: Closing, place: Place) -> bytes:
 
 
 def _tell(event: str, place: Place, data: bytes) -> bytes:
-    return ServerSentEvent(data.decode(), event=event, id=write_place(place), sep="\n").encode()
+    return ServerSentEvent(
+        data.decode(errors="replace"), event=event, id=write_place(place), sep="\n"
+    ).encode()
 
 
 def last_place(request: Request) -> Place | None:
