@@ -13,11 +13,11 @@ from loguru import logger
 from redis.exceptions import RedisError
 from rq.exceptions import NoSuchJobError
 
+from mediaq.announcements import announce_all
 from mediaq.dispatch import push_all
-from mediaq.model import Job, OpenJob
+from mediaq.model import Announcement, Job, JobEvent, OpenJob
 from mediaq.pipelines.catalog import PIPELINES
 from mediaq.pipelines.terms import set_terms
-from mediaq.queue.progress import tell
 from mediaq.resources import Resources
 from mediaq.settings import Settings
 from mediaq.store import interventions
@@ -62,7 +62,7 @@ async def cancel(resources: Resources, job_id: str) -> tuple[Job, list[Row]] | N
     found = await interventions.cancel(resources.store, job_id, seconds)
     if found is not None and found[0].cancelled:
         await _stop(resources, found[0])
-        await announce(resources, [found[0]])
+        await announce_all(resources.redis, [Announcement(found[0], JobEvent.FAILED, found[0].progress)])
     return found
 
 
@@ -84,8 +84,10 @@ async def retry(resources: Resources, job_ids: Sequence[str]) -> tuple[list[Open
     # Of many jobs, or of long texts, it would hold the loop.
     asked = await asyncio.to_thread(lambda: {each.job.id: _with_new_terms(settings, each) for each in closed})
     opened, refused = await interventions.reopen(store, asked, seconds, settings.service.open_jobs)
+    # Before anyone can tell of the next run.
+    news = [Announcement(job, JobEvent.PROGRESS, job.progress) for job in opened]
+    await announce_all(resources.redis, news)
     await _push_again(resources, opened)
-    await announce(resources, opened)
     return opened, refused
 
 
@@ -101,15 +103,6 @@ def _with_new_terms(settings: Settings, closed: Closed) -> Job:
     job = closed.job
     terms = set_terms(settings, PIPELINES[job.type], job.request, job.user_id, closed.done)
     return attrs.evolve(job, **attrs.asdict(terms))
-
-
-async def announce(resources: Resources, jobs: Sequence[Job | OpenJob]) -> None:
-    """Tells the listeners of jobs that these were closed or opened; each is on record so."""
-    news = {job.id: {"progress": dict(job.progress)} for job in jobs}
-    try:
-        await tell(resources.redis, news)
-    except RedisError as error:
-        logger.warning("listeners were not told of {} jobs: {}", len(jobs), error)
 
 
 async def _stop(resources: Resources, job: Job) -> None:

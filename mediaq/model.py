@@ -30,6 +30,20 @@ class JobStatus(StrEnum):
         return self in (JobStatus.COMPLETED, JobStatus.FAILED)
 
 
+class JobEvent(StrEnum):
+    """What listeners hear of a job."""
+
+    PROGRESS = "progress"
+    STALLED = "stalled"
+    COMPLETED = "completed"
+    FAILED = "failed"
+
+    @property
+    def final(self) -> bool:
+        """Tells whether nothing follows, unless the job is run again after it was closed."""
+        return self in (JobEvent.COMPLETED, JobEvent.FAILED)
+
+
 class TaskStatus(StrEnum):
     """Where one operation of a job stands."""
 
@@ -247,6 +261,21 @@ class Place:
     def of(cls, job: OpenJob | JobSummary) -> Place:
         """Returns the place of a job."""
         return cls(job.accepted_at, job.id)
+
+
+@frozen
+class Announcement:
+    """What is to be told of a job, after it is on record.
+
+    Args:
+        job: The job, as it was when it was read.
+        event: What has become of it.
+        progress: Where its operations stand now; None: nothing new is known of them.
+    """
+
+    job: Job | OpenJob
+    event: JobEvent
+    progress: Mapping[str, Any] | None = None
 
 
 @frozen

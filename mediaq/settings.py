@@ -68,6 +68,26 @@ class Service:
 
 
 @frozen
+class Events:
+    """How callers are told of their jobs while they listen."""
+
+    heartbeat: float = number(
+        15.0, "Seconds between two comments that keep an event stream open on its way.", least=0.1
+    )
+    retry: float = number(
+        3.0, "Seconds after which clients are to open a stream again that was cut off.", least=0.001
+    )
+    look: float = number(
+        2.0,
+        "Seconds between two looks in Postgres for jobs that have ended without anyone having told.",
+        least=0.001,
+    )
+    patience: float = number(
+        30.0, "Seconds a client may take nothing of what it is sent before it is cut off.", least=0.001
+    )
+
+
+@frozen
 class Auth:
     """Who may call the service."""
 
@@ -394,6 +414,7 @@ class Settings:
     """Every setting of mediaq; config.toml shows them with their defaults."""
 
     service: Service = Service()
+    events: Events = Events()
     auth: Auth = Auth()
     redis: Redis = Redis()
     database: Database = Database()

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from loguru import logger
-from redis.exceptions import RedisError
 from rq import get_current_job
 from rq.job import Job as RQJob
 
+from mediaq.announcements import announce
 from mediaq.errors import JobFailed
 from mediaq.logs import setup_logs
+from mediaq.model import Announcement
 from mediaq.pipelines.catalog import PIPELINES
 from mediaq.pipelines.runner import run_job
 from mediaq.queue.kept import kept
-from mediaq.queue.progress import publish
 from mediaq.resources import Resources, open_resources
 from mediaq.settings import load_settings
 
@@ -48,18 +47,14 @@ async def _run(queue: str, job_id: str) -> dict[str, Any]:
     rq_job = get_current_job()
     async with kept(KEPT_AS, open_for_jobs) as resources:
 
-        async def announce(progress: Mapping[str, Any]) -> None:
-            meta = {"progress": dict(progress)}
-            if rq_job is not None:
+        async def tell(told: Announcement) -> None:
+            if rq_job is not None and told.progress is not None:
                 # A stock worker writes its own copy of the meta back when it schedules a retry.
-                rq_job.meta.update(meta)
-            try:
-                await publish(resources.redis, job_id, meta)
-            except RedisError as error:
-                logger.warning("progress cannot be published: {}", error)
+                rq_job.meta["progress"] = dict(told.progress)
+            await announce(resources.redis, told)
 
         try:
-            return await run_job(resources.tools, PIPELINES[queue], job_id, announce)
+            return await run_job(resources.tools, PIPELINES[queue], job_id, tell)
         except JobFailed as failure:
             if rq_job is not None:
                 _set_retries(rq_job, failure)

@@ -9,7 +9,6 @@ from urllib.parse import urlsplit
 import httpx
 import jwt
 import pytest
-import uvicorn
 from attrs import frozen
 from penalty import Penalty
 from redis import Redis
@@ -20,6 +19,7 @@ from mediaq.embedded.standin.objects import HEADERS
 from mediaq.pipelines.catalog import PIPELINES
 from mediaq.resources import Resources, open_resources
 from mediaq.service.app import create_app
+from mediaq.service.server import Server
 from mediaq.settings import Settings, load_settings
 from mediaq.store.migrate import load_migrations, migrate
 
@@ -182,8 +182,7 @@ class serving:  # noqa: N801 - used as a function
     """Serves mediaq in this loop while the block runs; gives its address."""
 
     def __init__(self, settings: Settings) -> None:
-        config = uvicorn.Config(create_app(settings), port=0, log_config=None, lifespan="on")
-        self.server = uvicorn.Server(config)
+        self.server = Server(create_app(settings), port=0)
 
     async def __aenter__(self) -> str:
         self.task = asyncio.create_task(self.server.serve())

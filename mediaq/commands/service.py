@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+import sys
+from contextlib import nullcontext, suppress
 
 import click
-import uvicorn
 
 from mediaq.logs import setup_logs
 from mediaq.service.app import create_app
+from mediaq.service.server import Server
 from mediaq.settings import load_settings
 from mediaq.worker import working
 
 # Seconds that open connections have to end when the service is asked to stop.
 GRACE = 10
+# The exit status where it cannot start, as uvicorn has it.
+NOT_STARTED = 3
 
 
 @click.command()
@@ -26,11 +29,13 @@ def serve(with_worker: bool) -> None:
     setup_logs(settings.logs)
     app = create_app(settings)
     with working(settings) if with_worker else nullcontext():
-        uvicorn.run(
+        server = Server(
             app,
             host=settings.service.host,
             port=settings.service.port,
-            log_config=None,
-            lifespan="on",
             timeout_graceful_shutdown=GRACE,
         )
+        with suppress(KeyboardInterrupt):
+            server.run()
+    if not server.started:
+        sys.exit(NOT_STARTED)

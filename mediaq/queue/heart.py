@@ -23,6 +23,7 @@ from rq.defaults import DEFAULT_FAILURE_TTL
 
 from mediaq.queue import keys
 from mediaq.queue.dates import written
+from mediaq.queue.events import KEPT
 from mediaq.queue.scripts import read_script
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ class Heart:
             keys=[keys.LEASES, keys.QUEUES],
             args=[
                 *(keys.RQ, keys.OURS, now.timestamp(), written(now), REAP_BATCH, worker.options.deaths),
-                *(STUCK_AFTER, b64encode(zlib.compress(reason.encode())), DEFAULT_FAILURE_TTL),
+                *(STUCK_AFTER, b64encode(zlib.compress(reason.encode())), DEFAULT_FAILURE_TTL, KEPT),
             ],
         )
         for job_id in again:

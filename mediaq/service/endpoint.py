@@ -48,6 +48,17 @@ class Call:
         return self.request.path_params
 
 
+@frozen
+class EventStream:
+    """The content of an answer that is server-sent events, `text/event-stream`.
+
+    Args:
+        events: The type of each event's data, which is JSON, by the event's name.
+    """
+
+    events: Mapping[str, Any]
+
+
 class NoQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A query of nothing."""
 
@@ -64,7 +75,8 @@ class Endpoint:
         path: Starlette's pattern of the path.
         handle: Answers; raises Problem where it is another answer than the one asked for.
         summary: What it does, in a few words.
-        answers: The type of each good answer's content by status; None: no content.
+        answers: The type of each good answer's content by status, which is JSON unless it is an EventStream;
+            None: no content.
         problems: The statuses that it may answer otherwise, beside those of every route (GUARDED).
         query: The type that its query is decoded to and checked by; fields that it does not have are refused.
         body: The type of its JSON body, which `handle` reads itself; None: it has none.

@@ -4,8 +4,18 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
-from mediaq.service import accepting, costs, jobs, media, queues, session, shapes
-from mediaq.service.endpoint import Endpoint
+from mediaq.model import JobEvent
+from mediaq.service import accepting, costs, events, jobs, media, queues, session, shapes
+from mediaq.service.endpoint import Endpoint, EventStream
+
+JOB_EVENTS = EventStream(
+    {
+        JobEvent.PROGRESS: shapes.ProgressTold,
+        JobEvent.STALLED: shapes.Told,
+        JobEvent.COMPLETED: shapes.EndTold,
+        JobEvent.FAILED: shapes.EndTold,
+    }
+)
 
 NOT_THE_CALLERS = (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND)
 
@@ -110,6 +120,23 @@ ENDPOINTS = (
         answers={HTTPStatus.OK: shapes.Retried},
         problems=(HTTPStatus.FORBIDDEN, HTTPStatus.GATEWAY_TIMEOUT),
         query=jobs.RetryQuery,
+    ),
+    Endpoint(
+        "GET",
+        "/api/queues/{job_type}/{job_id}/events",
+        events.get_job_events,
+        "Tells what becomes of a job, until it has ended.",
+        answers={HTTPStatus.OK: JOB_EVENTS},
+        problems=NOT_THE_CALLERS,
+    ),
+    Endpoint(
+        "GET",
+        "/api/events",
+        events.get_events,
+        "Tells what becomes of the caller's jobs.",
+        answers={HTTPStatus.OK: JOB_EVENTS},
+        problems=(HTTPStatus.FORBIDDEN,),
+        query=events.EventsQuery,
     ),
     Endpoint(
         "GET",

@@ -86,6 +86,31 @@ class JobShown(Shape):
     links: Links
 
 
+class Told(Shape):
+    """An event: of which job it is."""
+
+    id: str
+    job_type: str
+
+
+class ProgressTold(Told):
+    """An event: how far a job is."""
+
+    current: int
+    total: int
+    message: str
+    sub_tasks: dict[str, SubTask]
+
+
+class EndTold(Told):
+    """An event: how a job ended."""
+
+    status: JobStatus
+    returnvalue: dict[str, Any] | None
+    failed_reason: str | None
+    attempts_made: int
+
+
 class JobListed(Shape):
     """What a list shows of a job."""
 

@@ -4,7 +4,7 @@ import asyncio
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -17,6 +17,7 @@ from PIL import Image
 from quarters import HEIC, SHOWN, quarters, saved, turned
 
 from mediaq.embedded import ports, samples
+from mediaq.model import Announcement
 from mediaq.pipelines.catalog import PIPELINES
 from mediaq.pipelines.runner import run_job
 from mediaq.resources import Resources
@@ -148,7 +149,7 @@ async def test_without_s3_a_job_waits_uncharged_for_its_next_attempt(
 async def run_here(api: Api, resources: Resources, image: bytes, **operations: Any) -> dict[str, Any]:
     """Has this process run a job, by clients that are open; returns the job."""
 
-    async def announce(progress: Mapping[str, Any]) -> None:
+    async def announce(told: Announcement) -> None:
         """Tells nobody."""
 
     await api.upload(KEY, image)
