@@ -18,6 +18,7 @@ from mediaq.pipelines.converter import Converter
 from mediaq.pipelines.flights import Flights
 from mediaq.pipelines.holds import Holds
 from mediaq.pipelines.inflight import Inflight
+from mediaq.pipelines.notices import Notices
 from mediaq.settings import Settings
 from mediaq.store.pool import Store
 
@@ -41,6 +42,7 @@ class Tools:
         holds: Queues that no job should be claimed of for now.
         limits: What providers let the account do, kept by all workers together.
         converter: Makes JPEGs of images that AWS does not take as they are.
+        notices: Wakes what waits for asynchronous jobs of AWS's.
         flights: Calls under way here that other jobs want, too.
     """
 
@@ -53,6 +55,7 @@ class Tools:
     holds: Holds
     limits: Limits
     converter: Converter
+    notices: Notices
     flights: Flights = field(factory=Flights)
 
 

@@ -11,20 +11,20 @@ from loguru import logger
 
 from mediaq.aws import objects
 from mediaq.aws.calls import call
-from mediaq.aws.limits import TRANSCRIPTION_JOBS, limit_of
+from mediaq.aws.limits import TRANSCRIPTION_JOBS
 from mediaq.errors import Refused
 from mediaq.model import Settled
 from mediaq.pipelines import subtitles
 from mediaq.pipelines.film import Film
-from mediaq.pipelines.metered import copied, patiently, recorded
+from mediaq.pipelines.metered import copied, patiently
 from mediaq.pipelines.operation import Answer, Work
 from mediaq.pipelines.price_list import prices_now
-from mediaq.pipelines.provider_jobs import State, job_name, until_done
+from mediaq.pipelines.provider_jobs import Kind, ProviderJob, State, job_name, run_provider_job
 from mediaq.pipelines.reuse import find_earlier, same
-from mediaq.pipelines.turns import ask, holding_place, take_turn
+from mediaq.pipelines.turns import ask
 from mediaq.pipelines.video_parameters import Transcription, said
-from mediaq.store import operations
 
+KIND = Kind("transcribe", "Transcribe", "start_transcription_job", TRANSCRIPTION_JOBS)
 TRANSCRIPT_BYTES = 64 * 1024 * 1024
 # AWS, Transcribe, Guidelines and quotas.
 MOST_BYTES = 2 * 1024**3
@@ -49,23 +49,15 @@ async def transcribe(work: Work, film: Film) -> Any:
     if (known := await find_earlier(work, known_by)) and (own := await _copy(work, known.result, asked)):
         return await copied(work, "transcribe", charge.item, known_by, own)
 
-    async def attempt() -> Any:
-        name = await job_name(work)
-        stem = _stem(work, name)
+    async def start(name: str) -> str:
+        await _start(work, name, film.info, asked)
+        return name
 
-        async def make(run: operations.Run) -> Settled:
-            await _start(work, name, film.info, stem, asked)
-            await operations.name_provider_job(work.tools.store, run, name)
-            await until_done(work, "Transcribe", lambda: _look(work, name))
-            return Settled(await _collect(work, stem, asked), charge, request_id=name)
+    async def collect(name: str) -> Settled:
+        return Settled(await _collect(work, _stem(work, name), asked), charge, request_id=name)
 
-        async with holding_place(work, TRANSCRIPTION_JOBS, name):
-            await take_turn(work, limit_of("transcribe", "start_transcription_job"))
-            return await recorded(
-                work, "transcribe", charge, make, token=name, fingerprint=known_by.fingerprint
-            )
-
-    return await patiently(work, attempt)
+    job = ProviderJob(KIND, charge, known_by.fingerprint, start, partial(_look, work), collect)
+    return await run_provider_job(work, job)
 
 
 def unfit_for_transcribe(film: Film, longest: float) -> str | None:
@@ -108,17 +100,17 @@ async def _copy(work: Work, earlier: Any, asked: Transcription) -> Any:
     return await _collect(work, stem, asked)
 
 
-async def _start(work: Work, name: str, info: objects.ObjectInfo, stem: str, asked: Transcription) -> None:
+async def _start(work: Work, name: str, info: objects.ObjectInfo, asked: Transcription) -> None:
     place = f"s3://{info.bucket}/{info.key}"
     try:
         await call(
             work.tools.aws,
-            "transcribe",
-            "start_transcription_job",
+            KIND.service,
+            KIND.start,
             TranscriptionJobName=name,
             Media={"MediaFileUri": place},
             OutputBucketName=info.bucket,
-            OutputKey=f"{stem}.json",
+            OutputKey=f"{_stem(work, name)}.json",
             **asked.as_aws(),
         )
     except Refused as refusal:

@@ -201,6 +201,12 @@ async def name_provider_job(store: Store, run: Run, provider_id: str) -> None:
     await store.writer.write(NAME, run.job.id, row, key=run.id)
 
 
+async def provider_job(store: Store, run: Run) -> str | None:
+    """Returns the id under which the provider runs a call's asynchronous job, where that is on record."""
+    known: str | None = await store.queries.provider_job(store.pool, run_id=run.id)
+    return known
+
+
 async def seconds_to_answer(store: Store, job: Job, operation: str) -> float:
     """Returns how long a call of an earlier owner may still take to be answered; 0 or less: there is none."""
     left: float | None = await store.queries.seconds_to_answer(

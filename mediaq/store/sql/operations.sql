@@ -154,6 +154,9 @@ from json_to_recordset(:rows) as given (n int, run_id bigint, provider_id text)
 where id = run_id
 returning n;
 
+-- name: provider_job$
+select provider_id from operation_runs where id = :run_id;
+
 -- name: fail_runs
 -- Guarantees: a call that was answered by an error is not in the ledger, and its token starts a new record; one
 -- whose answer was lost, or that started what the provider has not reported as over, stays as possibly billed.
