@@ -143,6 +143,10 @@ def by_result_key(results: Results) -> dict[str, Any]:
     return dict(results)
 
 
+def admit_all(request: Request, settings: Settings) -> None:
+    """Says that whatever a request may ask for, the settings allow."""
+
+
 @frozen
 class Pipeline:
     """A job type: its queue, its task, and what it can do.
@@ -157,6 +161,7 @@ class Pipeline:
         outcome: What a job returns, from its operations' results by result key.
         metadata: What a job adds to its media item, from what it returns.
         noted: What its operations put on record beside their results, by name: added to the media item too.
+        admit: Raises NotAdmitted where a request asks for what the settings do not allow.
     """
 
     queue: str
@@ -168,6 +173,7 @@ class Pipeline:
     outcome: Callable[[Results], dict[str, Any]] = by_result_key
     metadata: Callable[[Results], dict[str, Any]] = by_result_key
     noted: tuple[str, ...] = ()
+    admit: Callable[[Request, Settings], None] = admit_all
 
     def operation(self, name: str) -> Operation:
         """Returns the operation of that name.

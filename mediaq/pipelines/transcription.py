@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+import attrs
 from loguru import logger
 
 from mediaq.aws import objects
@@ -20,11 +21,15 @@ from mediaq.pipelines.metered import copied, patiently
 from mediaq.pipelines.operation import Answer, Work
 from mediaq.pipelines.price_list import prices_now
 from mediaq.pipelines.provider_jobs import Kind, ProviderJob, State, job_name, run_provider_job
-from mediaq.pipelines.reuse import find_earlier, same
+from mediaq.pipelines.reuse import Same, find_earlier, same
 from mediaq.pipelines.turns import ask
 from mediaq.pipelines.video_parameters import Transcription, said
+from mediaq.store import operations
 
 KIND = Kind("transcribe", "Transcribe", "start_transcription_job", TRANSCRIPTION_JOBS)
+OPERATION = "transcribe"
+# Transcripts of one object that are looked through: by language or version, the newest first.
+RECALLED = 100
 TRANSCRIPT_BYTES = 64 * 1024 * 1024
 # AWS, Transcribe, Guidelines and quotas.
 MOST_BYTES = 2 * 1024**3
@@ -44,8 +49,7 @@ async def transcribe(work: Work, film: Film) -> Any:
         raise Refused(f"{film.info.key} {why}", "UnfitSound")
     asked = said(work.job.request, work.operation, Transcription)
     charge = prices_now().charge("transcribe.batch", film.probe.audio_ms)
-    # Subtitles are made of the transcript, whichever job had it written.
-    known_by = same(work, asked.as_aws(), film.info.version)
+    known_by = _known_by(work, asked, film.info)
     if (known := await find_earlier(work, known_by)) and (own := await _copy(work, known.result, asked)):
         return await copied(work, "transcribe", charge.item, known_by, own)
 
@@ -58,6 +62,43 @@ async def transcribe(work: Work, film: Film) -> Any:
 
     job = ProviderJob(KIND, charge, known_by.fingerprint, start, partial(_look, work), collect)
     return await run_provider_job(work, job)
+
+
+async def recall_transcript(work: Work) -> str:
+    """Returns what is said in the job's film, by a transcript that an earlier job of the same user paid for.
+
+    Raises:
+        Refused: None of this version of the object is on record, or nothing is said in it.
+        ProviderError: S3 cannot be asked for now.
+    """
+    store, transcribing = work.tools.store, attrs.evolve(work, operation=OPERATION)
+    key = work.job.request["s3Key"]
+    info = await patiently(work, lambda: objects.head(work.tools.aws, work.bucket, key))
+    known = await store.link.outlast(
+        lambda: operations.transcriptions(store, work.job.user_id, key, RECALLED)
+    )
+    for run in known:
+        asked = said(run["request"], OPERATION, Transcription)
+        if _known_by(transcribing, asked, info).fingerprint == run["fingerprint"]:
+            result = await store.link.outlast(partial(operations.result_of, store, run["id"]))
+            return _text_of(result, key)
+    raise Refused(
+        f"no transcript of {key} as it is now is on record: have a video-processing job transcribe it first, "
+        "then post this job again",
+        "NoTranscript",
+    )
+
+
+def _text_of(transcription: Any, key: str) -> str:
+    text: str = transcription["text"] if transcription else ""
+    if not text.strip():
+        raise Refused(f"nothing is said in {key}, by its transcript: embed its frames", "NoWords")
+    return text
+
+
+def _known_by(work: Work, asked: Transcription, info: objects.ObjectInfo) -> Same:
+    # Subtitles are made of the transcript, whichever job had it written.
+    return same(work, asked.as_aws(), info.version)
 
 
 def unfit_for_transcribe(film: Film, longest: float) -> str | None:

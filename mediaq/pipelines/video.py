@@ -15,6 +15,7 @@ from mediaq.pipelines.metered import recorded
 from mediaq.pipelines.operation import Operation, Perform, Pipeline, Work
 from mediaq.pipelines.requests import ObjectKey, Seconds, request_type
 from mediaq.pipelines.thumbnails import generate_thumbnails
+from mediaq.pipelines.transcription import OPERATION as TRANSCRIBE
 from mediaq.pipelines.transcription import transcribe
 from mediaq.pipelines.video_labels import detect_labels
 from mediaq.pipelines.video_parameters import Thumbnails, Transcription, VideoLabels
@@ -60,7 +61,7 @@ async def _record_probe(work: Work, film: Film) -> None:
 
 
 OPERATIONS = (
-    Operation("transcribe", "transcription", _of_film(transcribe), parameters=Transcription),
+    Operation(TRANSCRIBE, "transcription", _of_film(transcribe), parameters=Transcription),
     Operation("detectLabels", "labels", _of_film(detect_labels), parameters=VideoLabels),
     Operation("generateThumbnails", "thumbnails", _of_film(generate_thumbnails), parameters=Thumbnails),
 )

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from mediaq.dispatch import push
-from mediaq.errors import CommitUnknown
+from mediaq.errors import CommitUnknown, NotAdmitted
 from mediaq.model import Job, JobStatus, NewJob
 from mediaq.pipelines.catalog import find_pipeline
 from mediaq.pipelines.operation import Pipeline
@@ -79,6 +79,10 @@ def _new_job(call: Call, pipeline: Pipeline, body: bytes) -> NewJob:
     asked, user_id = msgspec.to_builtins(decode_body(body, pipeline.request)), call.caller.user_id
     if asked.pop("userId", user_id) != user_id:
         raise Problem(HTTPStatus.FORBIDDEN, "userId: it is not the token's", field="userId")
+    try:
+        pipeline.admit(asked, call.resources.settings)
+    except NotAdmitted as refusal:
+        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(refusal), field=refusal.field) from refusal
     queue = call.resources.settings.queues.named(pipeline.queue)
     return NewJob(
         id=uuid.uuid4().hex,
