@@ -8,9 +8,9 @@ from typing import Any, Literal
 from attrs import frozen
 
 from mediaq.pipelines.film import find_film, take_thumbnails
-from mediaq.pipelines.metered import patiently
 from mediaq.pipelines.operation import Request, Work
 from mediaq.pipelines.passages import split
+from mediaq.pipelines.patience import patiently
 from mediaq.pipelines.pictures import for_embedding
 from mediaq.pipelines.transcription import recall_transcript
 

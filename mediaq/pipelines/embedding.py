@@ -29,7 +29,6 @@ from mediaq.pipelines.parts import Part, paid_in_parts, part_key
 from mediaq.pipelines.price_list import prices_now
 from mediaq.pipelines.requests import Name, ObjectKey, Text, checked_type
 from mediaq.settings import Settings
-from mediaq.store import operations
 
 # Calls that one content may take; what takes more is for a model that takes longer texts.
 MOST_CALLS = 1_000
@@ -125,7 +124,7 @@ def _part(work: Work, number: int, batch: Batch) -> Part:
     embed = (pictures and model.embed_images) or model.embed
     most = prices_now().charge(item, len(contents) if pictures else sum(map(len, contents)))
 
-    async def make(run: operations.Run) -> Settled:  # noqa: ARG001 - the shape of Make
+    async def make() -> Settled:
         made = await embed(work, model.name, dimensions, contents)
         charge = most if made.billed is None else prices_now().charge(item, made.billed)
         result = {"source": "generated", "vectors": made.vectors}

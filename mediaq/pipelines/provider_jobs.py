@@ -12,8 +12,9 @@ from attrs import frozen
 from mediaq.aws.limits import limit_of
 from mediaq.errors import ProviderError, ProviderJobFailed, ProviderJobRefused, TryAgain
 from mediaq.model import Charge, Settled, TaskStatus
-from mediaq.pipelines.metered import patiently, recorded
+from mediaq.pipelines.metered import recorded
 from mediaq.pipelines.operation import Work
+from mediaq.pipelines.patience import patiently
 from mediaq.pipelines.turns import holding_place, take_turn
 from mediaq.store import operations
 

@@ -17,8 +17,9 @@ from mediaq.errors import Refused
 from mediaq.model import Settled
 from mediaq.pipelines import subtitles
 from mediaq.pipelines.film import Film
-from mediaq.pipelines.metered import copied, patiently
+from mediaq.pipelines.metered import copied
 from mediaq.pipelines.operation import Answer, Work
+from mediaq.pipelines.patience import patiently
 from mediaq.pipelines.price_list import prices_now
 from mediaq.pipelines.provider_jobs import Kind, ProviderJob, State, job_name, run_provider_job
 from mediaq.pipelines.reuse import Same, find_earlier, same

@@ -10,8 +10,9 @@ from mediaq.aws.limits import VIDEO_JOBS
 from mediaq.errors import Refused, StaleToken, TryAgain
 from mediaq.model import Settled
 from mediaq.pipelines.film import Film
-from mediaq.pipelines.metered import copied, patiently
+from mediaq.pipelines.metered import copied
 from mediaq.pipelines.operation import Work
+from mediaq.pipelines.patience import patiently
 from mediaq.pipelines.price_list import prices_now
 from mediaq.pipelines.provider_jobs import Kind, ProviderJob, State, run_provider_job
 from mediaq.pipelines.reuse import find_earlier, same

@@ -184,6 +184,39 @@ async def test_an_image_is_read_once_for_all_that_send_its_bytes(
     assert made == ["GET", "GET"]
 
 
+@pytest.mark.parametrize("kind", ["PNG", "WEBP"])
+async def test_of_an_image_that_was_analysed_before_only_the_beginning_is_read(
+    by_bytes: None, standin: StandIn, api: Api, resources: Resources, kind: str
+) -> None:
+    """Neither the whole is read nor is anything converted for a call that is not made."""
+    image = saved(quarters(), kind)
+    first = await run_here(api, resources, image)
+    made = await requests_to_s3(resources)
+    second = await run_here(api, resources, image)
+    assert made == ["GET"]
+    assert second["returnvalue"] == first["returnvalue"]
+    assert {cost["certainty"] for cost in second["costs"]} == {"reused"}
+
+
+async def test_one_of_two_jobs_that_ask_the_same_at_once_reads_the_image(
+    by_bytes: None, standin: StandIn, api: Api, resources: Resources
+) -> None:
+    made = await requests_to_s3(resources)
+    image = saved(quarters(), "PNG")
+    await asyncio.gather(*(run_here(api, resources, image, detectLabels=True) for _ in range(2)))
+    assert made == ["GET"] * 3
+    assert len(standin.billed()) == 1
+
+
+async def test_an_image_that_cannot_be_converted_is_not_on_record_as_a_call(
+    standin: StandIn, api: Api, resources: Resources
+) -> None:
+    await api.upload(KEY, saved(quarters(), "WEBP")[:200])
+    job = await api.run(QUEUE, asking(detectLabels=True))
+    assert (job["status"], job["costs"]) == ("failed", [])
+    assert await resources.store.pool.fetchval("select count(*) from operation_runs") == 0
+
+
 @pytest.fixture
 def no_reuse(overrides: dict[str, str]) -> None:
     """Has the same be asked again; to be named before what uses the settings."""
