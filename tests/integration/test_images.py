@@ -1,6 +1,7 @@
 """Image jobs end to end: whatever was uploaded, Rekognition sees what a browser shows."""
 
 import asyncio
+import os
 import subprocess
 import sys
 import time
@@ -261,12 +262,34 @@ async def test_a_job_that_is_cancelled_ends_its_conversion(
 
 
 @pytest.fixture
-def worker(settings: Settings) -> Iterator[psutil.Process]:
+def temporary(tmp_path: Path) -> Path:
+    """Where the worker's temporary files go."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def worker(settings: Settings, temporary: Path) -> Iterator[psutil.Process]:
     """A worker in a process of its own."""
     command = [sys.executable, "-m", "mediaq.cli", "worker", "-q", QUEUE]
-    with psutil.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+    environment = {**os.environ, "TMPDIR": str(temporary)}
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with psutil.Popen(command, env=environment, **quiet) as process:
         yield process
         process.terminate()
+
+
+async def test_a_worker_that_is_killed_while_it_converts_leaves_no_file(
+    standin: StandIn, api: Api, worker: psutil.Process, temporary: Path
+) -> None:
+    await api.upload(KEY, saved(Image.new("RGB", (12_000, 4000), "teal"), "PNG", compress_level=1))
+    await api.accept(QUEUE, asking())
+    process = await begun(worker.pid)
+    worker.kill()
+    assert os.listdir(temporary) == []  # noqa: PTH208 - a look at an empty folder does not block
+    await asyncio.to_thread(process.wait, 30)
+    assert os.listdir(temporary) == []  # noqa: PTH208 - nor does this
 
 
 async def ended(api: Api, image: bytes) -> None:
