@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from typing import Any
 
 from attrs import evolve, frozen
@@ -163,27 +164,22 @@ async def _begin_freshly(work: Work, call: Call) -> operations.Run | Earlier | U
 
 
 async def _begin(work: Work, call: Call) -> operations.Run | Earlier | UnderWay:
-    store, seconds = work.tools.store, work.tools.settings.aws.call_timeout + FRESH
-    if call.same is None:
-        return await operations.begin(
-            store,
-            work.job,
-            call.service,
-            work.operation,
-            estimate=call.estimate,
-            seconds=seconds,
-            part=call.part,
+    settings = work.tools.settings
+    begin: Callable[..., Awaitable[operations.Run | Earlier | UnderWay]] = operations.begin
+    if call.same is not None:
+        begin = partial(
+            operations.begin_unless_known,
+            fingerprint=call.same.fingerprint,
+            age=settings.reuse.seconds,
         )
-    return await operations.begin_unless_known(
-        store,
+    return await begin(
+        work.tools.store,
         work.job,
         call.service,
         work.operation,
         estimate=call.estimate,
-        seconds=seconds,
+        seconds=settings.aws.call_timeout + FRESH,
         part=call.part,
-        fingerprint=call.same.fingerprint,
-        age=work.tools.settings.reuse.seconds,
     )
 
 

@@ -150,7 +150,7 @@ class Notices:
                 # What was told before was not heard: all ask once more.
                 for job in list(self._waiting):
                     self._wake(job)
-            elif word:
+            elif word and word["type"] == "message":
                 self._wake(word["data"].decode(errors="replace"))
 
     def _wake(self, job: str) -> None:

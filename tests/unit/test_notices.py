@@ -57,12 +57,12 @@ MALFORMED = {
     "{}": "it names no job",
     '{"JobId": 5}': "Expected `str | null`, got `int`",
     '{"JobId": ""}': "it names no job",
-    '{"JobId": "\\ud800"}': "",
+    '{"JobId": "\\ud800"}': "Input data was truncated",
     '{"detail": {"JobName": "of another kind"}}': "it names no job",
     '{"detail": "none"}': "Expected `object | null`",
     in_sns("words"): "JSON is malformed",
     in_sns(in_sns(json.dumps(MESSAGE))): "it names no job",
-    '{"detail": ' * 100_000: "",
+    '{"detail": ' * 100_000: "maximum recursion depth exceeded",
 }
 
 
