@@ -120,6 +120,19 @@ class NotYours(MediaqError):
     """The media item belongs to another user."""
 
 
+class NotAdmitted(MediaqError):
+    """A request asks for what the settings do not allow.
+
+    Args:
+        field: Where in the request it does, `models[0].model` say.
+        reason: What is not allowed, and by which setting.
+    """
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(f"{field}: {reason}")
+        self.field = field
+
+
 class KeyTaken(MediaqError):
     """The idempotency key was used for another request within the last day."""
 

@@ -15,6 +15,7 @@ from mediaq.pipelines.catalog import PIPELINES
 from mediaq.pipelines.converter import Converter
 from mediaq.pipelines.holds import Holds
 from mediaq.pipelines.inflight import open_inflight
+from mediaq.pipelines.notices import open_notices
 from mediaq.pipelines.operation import Tools
 from mediaq.queue.clients import Heedful
 from mediaq.queue.queue import Queue
@@ -64,11 +65,12 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
         open_aws(settings.aws) as aws,
         httpx.AsyncClient() as http,
         open_redis(settings) as redis,
+        open_notices(aws, redis, settings.completion) as notices,
         open_inflight(settings.worker.grace * LAST_SHARE) as inflight,
     ):
         queues = {name: Queue(name, redis) for name in PIPELINES}
         limits, converter = make_limits(redis, settings), Converter(aws, settings.image)
-        tools = Tools(settings, store, aws, redis, http, inflight, Holds(), limits, converter)
+        tools = Tools(settings, store, aws, redis, http, inflight, Holds(), limits, converter, notices)
         yield Resources(settings, store, redis, queues, tools)
 
 

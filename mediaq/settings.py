@@ -164,6 +164,26 @@ class Aws:
 
 
 @frozen
+class Completion:
+    """How AWS tells that its asynchronous jobs have ended; with or without, it is asked."""
+
+    queue_url: str = text(
+        "", "URL of the SQS queue that notices of ended jobs come to; empty: AWS is asked again and again."
+    )
+    topic_arn: str = text(
+        "", "ARN of the SNS topic that feeds the queue, for Rekognition to publish to; empty: it is asked."
+    )
+    role_arn: str = text("", "ARN of the role in which Rekognition publishes to the topic.")
+
+    @role_arn.validator
+    def _complete(self, _: Any, role_arn: str) -> None:
+        if bool(self.topic_arn) != bool(role_arn):
+            raise ValueError("completion.topic_arn and completion.role_arn are needed together")
+        if self.topic_arn and not self.queue_url:
+            raise ValueError("completion.topic_arn needs completion.queue_url, which the topic feeds")
+
+
+@frozen
 class Limits:
     """What AWS lets the account do, which all workers keep together."""
 
@@ -419,6 +439,7 @@ class Settings:
     redis: Redis = Redis()
     database: Database = Database()
     aws: Aws = Aws()
+    completion: Completion = Completion()
     limits: Limits = Limits()
     image: Image = Image()
     video: Video = Video()

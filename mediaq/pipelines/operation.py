@@ -19,6 +19,7 @@ from mediaq.pipelines.converter import Converter
 from mediaq.pipelines.flights import Flights
 from mediaq.pipelines.holds import Holds
 from mediaq.pipelines.inflight import Inflight
+from mediaq.pipelines.notices import Notices
 from mediaq.settings import Settings
 from mediaq.store.pool import Store
 
@@ -42,6 +43,7 @@ class Tools:
         holds: Queues that no job should be claimed of for now.
         limits: What providers let the account do, kept by all workers together.
         converter: Makes JPEGs of images that AWS does not take as they are.
+        notices: Wakes what waits for asynchronous jobs of AWS's.
         flights: Calls under way here that other jobs want, too.
     """
 
@@ -54,6 +56,7 @@ class Tools:
     holds: Holds
     limits: Limits
     converter: Converter
+    notices: Notices
     flights: Flights = field(factory=Flights)
 
 
@@ -155,6 +158,10 @@ def no_objects(settings: Settings, job_id: str) -> tuple[str, ...]:  # noqa: ARG
     return ()
 
 
+def admit_all(request: Request, settings: Settings) -> None:
+    """Says that whatever a request may ask for, the settings allow."""
+
+
 @frozen
 class Pipeline:
     """A job type: its queue, its task, and what it can do.
@@ -170,6 +177,7 @@ class Pipeline:
         metadata: What a job adds to its media item, from what it returns.
         noted: What its operations put on record beside their results, by name: added to the media item too.
         objects: What the keys of all objects begin with that a job puts into the bucket; no other job's do.
+        admit: Raises NotAdmitted where a request asks for what the settings do not allow.
     """
 
     queue: str
@@ -182,6 +190,7 @@ class Pipeline:
     metadata: Callable[[Results], dict[str, Any]] = by_result_key
     noted: tuple[str, ...] = ()
     objects: Callable[[Settings, str], tuple[str, ...]] = no_objects
+    admit: Callable[[Request, Settings], None] = admit_all
 
     def operation(self, name: str) -> Operation:
         """Returns the operation of that name.

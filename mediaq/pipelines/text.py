@@ -16,14 +16,13 @@ from mediaq.model import Charge, Settled
 from mediaq.pipelines import languages, merged
 from mediaq.pipelines.budget import keep_to_budget
 from mediaq.pipelines.comprehend import LEAST_CHARACTERS, READINGS, Reading
-from mediaq.pipelines.metered import patiently
 from mediaq.pipelines.operation import Operation, Pipeline, Request, Work, nothing
 from mediaq.pipelines.parts import Part, paid_in_parts, part_key
 from mediaq.pipelines.passages import Passage, billed_at_most, sample, split
+from mediaq.pipelines.patience import patiently
 from mediaq.pipelines.price_list import prices_now
 from mediaq.pipelines.requests import Name, ObjectKey, Text, request_type
 from mediaq.settings import Settings
-from mediaq.store import operations
 
 LANGUAGE = "detectLanguage"
 
@@ -99,7 +98,7 @@ def _part(work: Work, reading: Reading, text: str, cut: Cut, language: dict[str,
     passage, key = cut
     charge = prices_now().charge(reading.item, passage.length)
 
-    async def make(run: operations.Run) -> Settled:  # noqa: ARG001 - the shape of Make
+    async def make() -> Settled:
         answer = await call(work.tools.aws, "comprehend", reading.method, Text=passage.of(text), **language)
         kept = {name: answer[name] for name in reading.answers}
         return Settled(kept, charge, request_id=request_id(answer))

@@ -61,7 +61,7 @@ async def _record_probe(work: Work, film: Film) -> None:
         "audioChannels": probe.channels,
     }
 
-    async def make(run: operations.Run) -> Settled:  # noqa: ARG001 - the shape of Make
+    async def make(_: operations.Run) -> Settled:
         return Settled(found)
 
     # An earlier attempt may have put it on record.

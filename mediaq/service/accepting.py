@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from mediaq.dispatch import push_all
-from mediaq.errors import CommitUnknown
+from mediaq.errors import CommitUnknown, NotAdmitted
 from mediaq.model import Job, JobStatus, NewJob
 from mediaq.pipelines.operation import Pipeline
 from mediaq.pipelines.terms import set_terms
@@ -27,6 +27,7 @@ from mediaq.service.endpoint import Call
 from mediaq.service.ownership import refuse_what_is_anothers
 from mediaq.service.problems import Problem, as_problem, unknown, unknown_batch
 from mediaq.service.queues import find_job_type
+from mediaq.settings import Settings
 from mediaq.store.acceptance import Accepted, accept, accept_all
 
 LONGEST_KEY = 255
@@ -96,6 +97,7 @@ async def _make_job(
     settings = call.resources.settings
     refuse_what_is_anothers(call.caller, asked, settings.auth.s3_key_prefix)
     asked.pop("userId", None)
+    _refuse_what_is_not_allowed(pipeline, asked, settings)
     terms = partial(set_terms, settings, pipeline, asked, user_id)
     return NewJob(
         id=uuid.uuid4().hex,
@@ -111,6 +113,13 @@ async def _make_job(
         # A long text is cut into passages, which would hold the loop.
         terms=await asyncio.to_thread(terms) if len(body) > LARGE else terms(),
     )
+
+
+def _refuse_what_is_not_allowed(pipeline: Pipeline, asked: Mapping[str, Any], settings: Settings) -> None:
+    try:
+        pipeline.admit(asked, settings)
+    except NotAdmitted as refusal:
+        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(refusal), field=refusal.field) from refusal
 
 
 def _idempotency_key(request: Request) -> str | None:

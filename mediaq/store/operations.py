@@ -205,6 +205,27 @@ async def name_provider_job(store: Store, run: Run, provider_id: str) -> None:
     await store.writer.write(NAME, run.job.id, row, key=run.id)
 
 
+async def provider_job(store: Store, run: Run) -> str | None:
+    """Returns the id under which the provider runs a call's asynchronous job, where that is on record."""
+    known: str | None = await store.queries.provider_job(store.pool, run_id=run.id)
+    return known
+
+
+async def transcriptions(store: Store, user_id: str, key: str, most: int) -> list[Row]:
+    """Returns a user's transcriptions of what was stored under a key, the newest first.
+
+    Returns:
+        Of each the run's `id`, the job's `request` and the `fingerprint`.
+    """
+    found = store.queries.transcriptions(store.pool, user_id=user_id, key=key, most=most)
+    return [dict(row) async for row in found]
+
+
+async def result_of(store: Store, run_id: int) -> Any:
+    """Returns the result of a run; None where it is gone."""
+    return await store.queries.run_result(store.pool, run_id=run_id)
+
+
 async def seconds_to_answer(store: Store, job: Job, operation: str) -> float:
     """Returns how long a call of an earlier owner may still take to be answered; 0 or less: there is none."""
     left: float | None = await store.queries.seconds_to_answer(

@@ -318,6 +318,19 @@ def test_a_worker_is_not_dead_before_it_had_to_give_signs_of_life(monkeypatch: p
     assert load_settings().worker.dead_after == 18
 
 
+def test_rekognitions_topic_needs_its_role_and_the_queue_that_it_feeds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MEDIAQ_COMPLETION__TOPIC_ARN", "arn:aws:sns:us-east-1:000000000000:ended")
+    with pytest.raises(SettingsError, match=r"completion\.topic_arn and completion\.role_arn are needed"):
+        load_settings()
+    monkeypatch.setenv("MEDIAQ_COMPLETION__ROLE_ARN", "arn:aws:iam::000000000000:role/rekognition")
+    with pytest.raises(SettingsError, match=r"completion\.topic_arn needs completion\.queue_url"):
+        load_settings()
+    monkeypatch.setenv("MEDIAQ_COMPLETION__QUEUE_URL", "https://sqs.us-east-1.amazonaws.com/0/ended")
+    assert load_settings().completion.topic_arn.endswith(":ended")
+
+
 def test_every_bad_value_is_named_at_once(file: File, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MEDIAQ_LOGS__LEVEL", "LOUD")
     with pytest.raises(SettingsError, match=r"service\.port.*; .*MEDIAQ_LOGS__LEVEL"):
