@@ -219,7 +219,8 @@ async def recorded(
 async def _make(work: Work, run: operations.Run, make: Make, certainty: Certainty = Certainty.BILLED) -> Any:
     try:
         settled = await make(run)
-        await operations.settle(work.tools.store, run, settled, certainty)
+        with work.tools.telemetry.tracer.span("settle", mediaq_operation=work.operation):
+            await operations.settle(work.tools.store, run, settled, certainty)
     except ProviderError as error:
         await operations.fail(work.tools.store, run, error)
         raise

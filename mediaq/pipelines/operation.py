@@ -20,6 +20,7 @@ from mediaq.pipelines.holds import Holds
 from mediaq.pipelines.inflight import Inflight
 from mediaq.settings import Settings
 from mediaq.store.pool import Store
+from mediaq.telemetry.telemetry import Telemetry
 
 T = TypeVar("T")
 Request = Mapping[str, Any]
@@ -41,6 +42,7 @@ class Tools:
         holds: Queues that no job should be claimed of for now.
         limits: What providers let the account do, kept by all workers together.
         converter: Makes JPEGs of images that AWS does not take as they are.
+        telemetry: Told of what is done.
         flights: Calls under way here that other jobs want, too.
     """
 
@@ -53,6 +55,7 @@ class Tools:
     holds: Holds
     limits: Limits
     converter: Converter
+    telemetry: Telemetry
     flights: Flights = field(factory=Flights)
 
 

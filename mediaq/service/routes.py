@@ -111,7 +111,8 @@ def _digest(pipeline: Pipeline, asked: Any) -> str:
 
 async def _accept(resources: Resources, new: NewJob) -> tuple[Job, bool]:
     try:
-        return await accept(resources.store, new, resources.settings.database.timeout)
+        with resources.telemetry.tracer.span("accept", mediaq_job_id=new.id):
+            return await accept(resources.store, new, resources.settings.database.timeout)
     except CommitUnknown as error:
         raise unknown(new, links(new)) from error
 

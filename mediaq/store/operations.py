@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 from attrs import frozen
@@ -37,6 +38,7 @@ class Run:
         operation: The operation it is part of.
         adopted: Whether an earlier call with the same token is on record, which may be running there.
         part: The part of the operation that it is about; empty: the whole.
+        estimate: What it may cost at most.
     """
 
     id: int
@@ -45,6 +47,7 @@ class Run:
     operation: str
     adopted: bool = False
     part: str = ""
+    estimate: Charge | None = None
 
 
 @frozen
@@ -107,7 +110,7 @@ async def begin(
     row = _beginning(job, service, operation, part, estimate)
     row |= {"token": token, "seconds": seconds, "fingerprint": fingerprint}
     begun = await store.writer.write(BEGIN, job.id, row, key=token or row["key"])
-    return _as_run(begun, job, service, operation, part)
+    return _as_run(begun, job, service, operation, part, estimate)
 
 
 async def begin_unless_known(
@@ -146,7 +149,7 @@ async def begin_unless_known(
     begun = await store.writer.write(BEGIN_UNLESS_KNOWN, job.id, row, name=fingerprint)
     if isinstance(begun, Earlier | UnderWay):
         return begun
-    return _as_run(begun, job, service, operation, part)
+    return _as_run(begun, job, service, operation, part, estimate)
 
 
 async def look_up(store: Store, fingerprint: str, age: float) -> Earlier | UnderWay | None:
@@ -166,7 +169,11 @@ async def settle(store: Store, run: Run, settled: Settled, certainty: Certainty 
     """
     row = {"run": run, "settled": settled, "certainty": certainty}
     # Of two answers to one question, the second has to see the first.
-    state = await store.writer.write(SETTLE, run.job.id, row, key=(run.job.id, run.operation, run.part))
+    state, amount = await store.writer.write(
+        SETTLE, run.job.id, row, key=(run.job.id, run.operation, run.part)
+    )
+    if amount is not None:
+        store.observer.charged(run.service, run.operation, certainty, amount)
     return state in COUNTING
 
 
@@ -181,6 +188,9 @@ async def fail(store: Store, run: Run, error: ProviderError) -> None:
         "adopted": run.adopted,
     }
     await store.writer.write(FAIL, run.job.id, row, key=run.id)
+    # One that is adopted may be on record as this since long ago.
+    if row["state"] == "unanswered" and run.estimate is not None and not run.adopted:
+        store.observer.charged(run.service, run.operation, Certainty.POSSIBLY_BILLED, run.estimate.amount)
 
 
 def _state_after(error: ProviderError, run: Run) -> str:
@@ -238,12 +248,19 @@ def _beginning(job: Job, service: str, operation: str, part: str, estimate: Char
     }
 
 
-def _as_run(begun: Mapping[str, Any] | None, job: Job, service: str, operation: str, part: str) -> Run:
+def _as_run(
+    begun: Mapping[str, Any] | None,
+    job: Job,
+    service: str,
+    operation: str,
+    part: str,
+    estimate: Charge | None,
+) -> Run:
     if begun is None:
         raise FenceLost(f"job {job.id} is another worker's now")
     if begun["id"] is None:
         raise OnRecord(operation, begun["result"], begun["part"])
-    return Run(begun["id"], job, service, operation, begun["adopted"], part)
+    return Run(begun["id"], job, service, operation, begun["adopted"], part, estimate)
 
 
 def _as_known(row: Mapping[str, Any]) -> Earlier | UnderWay:
@@ -276,9 +293,10 @@ async def _begin_unless_known(queries: Any, connection: Connection, rows: list[R
 async def _settle(queries: Any, connection: Connection, rows: list[Row]) -> Mapping[int, Any]:
     answers = [{"n": row["n"], "run_id": row["run"].id, "result": row["settled"].result} for row in rows]
     states = {row["n"]: row["state"] async for row in queries.settle_runs(connection, rows=answers)}
-    await _settle_costs(queries, connection, [row for row in rows if row["settled"].charge is not None])
+    charged = [row for row in rows if row["settled"].charge is not None]
+    amounts = await _settle_costs(queries, connection, charged)
     await _put_vectors(queries, connection, [row for row in rows if states.get(row["n"]) == "succeeded"])
-    return states
+    return {row["n"]: (states.get(row["n"]), amounts.get(row["n"])) for row in rows}
 
 
 async def _put_vectors(queries: Any, connection: Connection, rows: list[Row]) -> None:
@@ -304,7 +322,8 @@ async def _put_vectors(queries: Any, connection: Connection, rows: list[Row]) ->
         await queries.put_chunks(connection, rows=chunks)
 
 
-async def _settle_costs(queries: Any, connection: Connection, rows: list[Row]) -> None:
+async def _settle_costs(queries: Any, connection: Connection, rows: list[Row]) -> dict[int, Decimal]:
+    """Returns what each call costs, by the rows' `n`."""
     charges = {row["n"]: row["settled"].charge for row in rows}
     tiered = [
         {
@@ -321,6 +340,7 @@ async def _settle_costs(queries: Any, connection: Connection, rows: list[Row]) -
             charges[used["n"]] = charges[used["n"]].after(used["before"])
     if rows:
         await queries.settle_costs(connection, rows=[_cost(row, charges[row["n"]]) for row in rows])
+    return {n: charge.amount for n, charge in charges.items()}
 
 
 def _cost(row: Row, charge: Charge) -> Row:
