@@ -58,7 +58,7 @@ class SubTask:
 
     def as_json(self) -> dict[str, str]:
         """Returns the sub-task as it stands in Redis, Postgres and answers."""
-        # A plain text: pickled as it is, a member of an enum names its class, which no worker of ours resolves.
+        # A plain text: a member of an enum, pickled, names its class, which no worker of ours resolves.
         status = self.status.value
         return {"status": status} if self.message is None else {"status": status, "message": self.message}
 

@@ -12,12 +12,14 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 import click
 from attrs import frozen
 from loguru import logger
 
-from mediaq.telemetry.crew import Crew
+if TYPE_CHECKING:
+    from mediaq.telemetry.crew import Crew
 
 # Seconds before a process that died is started again; doubles while it lives no longer than the longest.
 FIRST_PAUSE = 1.0
@@ -57,6 +59,9 @@ def bond_option(command: Callable[..., None]) -> Callable[..., None]:
 def _read_bond(ctx: click.Context, param: click.Parameter, given: str | None) -> Bond | None:
     if given is None:
         return None
+    # Imported here: a worker that is alone does without.
+    from mediaq.telemetry.crew import Crew
+
     try:
         lifeline, listener, place = given.split(":", 2)
         listening = socket.socket(fileno=int(listener)) if listener else None

@@ -24,7 +24,6 @@ from mediaq.queue.options import Options
 from mediaq.settings import Settings, load_settings
 from mediaq.settings import Worker as WorkerSettings
 from mediaq.sockets import listen
-from mediaq.telemetry.page import showing_all
 from mediaq.worker import AsyncWorker, Show, read_options, show_as_set
 
 
@@ -102,7 +101,11 @@ def _listen(settings: WorkerSettings) -> socket.socket | None:
 
 
 def _show_among(bond: Bond) -> Show | None:
-    return None if bond.listener is None else partial(showing_all, bond.listener, bond.crew)
+    if bond.listener is None:
+        return None
+    from mediaq.telemetry.page import showing_all
+
+    return partial(showing_all, bond.listener, bond.crew)
 
 
 def _work(queues: list[str], redis: Redis, options: Options, show: Show | None, *, burst: bool) -> None:
