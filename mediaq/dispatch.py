@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
+from itertools import repeat
+
+from loguru import logger
+
 from mediaq.model import Job, OpenJob
 from mediaq.pipelines.catalog import PIPELINES
 from mediaq.queue.backoff import Backoff
@@ -28,6 +34,24 @@ async def push(resources: Resources, job: Job | OpenJob, seen: Seen = ABSENT) ->
         return await resources.queues[job.type].push(describe(resources, job), seen)
 
 
+async def push_all(resources: Resources, jobs: Sequence[Job | OpenJob], seen: Sequence[Seen] = ()) -> None:
+    """Pushes jobs that are on record in one go; what cannot be pushed is left to the reconciler.
+
+    Args:
+        resources: Queues and settings.
+        jobs: The jobs.
+        seen: How they stand in Redis, one for each; by default not at all.
+    """
+    standing = seen or [ABSENT] * len(jobs)
+    pushed = await asyncio.gather(*map(push, repeat(resources), jobs, standing), return_exceptions=True)
+    failed = [
+        (job.id, error) for job, error in zip(jobs, pushed, strict=True) if isinstance(error, BaseException)
+    ]
+    if failed:
+        first, why = failed[0]
+        logger.warning("{} jobs on record will be pushed later, {} first: {}", len(failed), first, why)
+
+
 def describe(resources: Resources, job: Job | OpenJob) -> QueuedJob:
     """Returns the job as RQ sees it, with as many retries as attempts are left after the next."""
     queue = resources.settings.queues.named(job.type)
@@ -46,4 +70,5 @@ def describe(resources: Resources, job: Job | OpenJob) -> QueuedJob:
         # Beside the job, so that its attempts go on with the trace of whoever pushed it.
         meta={"progress": dict(job.progress), **resources.telemetry.tracer.carried()},
         share=job.user_id,
+        opening=job.opening,
     )

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
 import typed_settings as ts
 from attrs import field
@@ -161,6 +162,38 @@ def by_operation(text: str) -> Any:
     return field(default="", converter=_rates, metadata={"help": text})
 
 
+# What a template of keys has in the place of a user's id.
+USER_FIELD = "{userId}"
+
+
+def _key_prefix(value: Any) -> str:
+    rest = (template := _text(value)).replace(USER_FIELD, "")
+    if "{" in rest or "}" in rest:
+        raise ValueError(f"{USER_FIELD} is the only field that it may have")
+    if template and not template.endswith("/"):
+        raise ValueError("must end with a slash: one user's prefix could begin another's")
+    if template.startswith("/") or {"", ".", ".."} & {*template.split("/")[:-1]}:
+        raise ValueError("no part between slashes may be empty, . or ..")
+    return template
+
+
+def key_prefix(text: str) -> Any:
+    """Declares a setting that is a template of what a user's keys begin with, as in `users/{userId}/`."""
+    return field(default="", converter=_key_prefix, metadata={"help": text})
+
+
+def _web_address(value: Any) -> str:
+    url = urlsplit(_text(value))
+    if value and not (url.scheme in ("http", "https") and url.hostname):
+        raise ValueError("a URL that begins with https:// or http:// is wanted")
+    return str(value)
+
+
+def web_address(text: str) -> Any:
+    """Declares a setting that is a URL of the web, empty by default."""
+    return field(default="", converter=_web_address, metadata={"help": text})
+
+
 def address(default: str, text: str) -> Any:
     """Declares a setting that is a URL, whose password is never shown."""
     return field(default=default, converter=_text, repr=lambda url: repr(mask(url)), metadata={"help": text})
@@ -171,13 +204,23 @@ def choice(default: str, text: str) -> Any:
     return field(default=default, metadata={"help": text})
 
 
-def _secret(value: Any) -> ts.types.SecretStr:
-    return ts.types.SecretStr(_text(value))
+def _secret(value: Any, *, least: int) -> ts.types.SecretStr:
+    if 0 < len(_text(value).encode()) < least:
+        raise ValueError(f"must have at least {least} bytes")
+    return ts.types.SecretStr(value)
 
 
-def secret(text: str) -> Any:
-    """Declares a setting that is never shown, empty by default."""
-    return field(default=ts.types.SecretStr(""), converter=_secret, metadata={"help": text})
+def secret(text: str, *, least: int = 0) -> Any:
+    """Declares a setting that is never shown, empty by default.
+
+    Args:
+        text: What it is for.
+        least: Bytes that it has at least where it is not empty. RFC 7518, 3.2 wants 32 for HS256: who has a
+            token can try shorter secrets out.
+    """
+    return field(
+        default=ts.types.SecretStr(""), converter=partial(_secret, least=least), metadata={"help": text}
+    )
 
 
 # In the part before the host, or as a parameter.

@@ -8,10 +8,10 @@ from itertools import groupby
 
 from attrs import frozen
 
-from mediaq.model import OpenJob
+from mediaq.model import OpenJob, Place
 from mediaq.queue.queue import Queue
 from mediaq.queue.seen import Seen
-from mediaq.store.open_jobs import START, Place
+from mediaq.store.open_jobs import START
 
 # Jobs that one round begins to search for at most.
 SEARCHED = 1000

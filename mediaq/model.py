@@ -11,6 +11,9 @@ from typing import Any
 import attrs
 from attrs import field, frozen
 
+# The reason of a job that its user gave up.
+CANCELLED = "cancelled"
+
 
 class JobStatus(StrEnum):
     """Where a job stands; the first three are open, the last two are final."""
@@ -108,7 +111,11 @@ class NewJob:
 
 @frozen
 class Job:
-    """A job as it is on record."""
+    """A job as it is on record.
+
+    Args:
+        opening: How often it was opened again after its end.
+    """
 
     id: str
     type: str
@@ -129,6 +136,7 @@ class Job:
     due_at: datetime | None
     processed_at: datetime | None
     finished_at: datetime | None
+    opening: int = 0
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Job:
@@ -139,6 +147,30 @@ class Job:
     def attempts_left(self) -> int:
         """How many attempts may still be started."""
         return max(self.max_attempts - self.attempts, 0)
+
+    @property
+    def cancelled(self) -> bool:
+        """Tells whether its user gave it up."""
+        return self.status is JobStatus.FAILED and self.failed_reason == CANCELLED
+
+
+@frozen
+class JobSummary:
+    """What a list shows of a job."""
+
+    id: str
+    type: str
+    user_id: str
+    media_item_id: str
+    cost_center: str | None
+    status: JobStatus = field(converter=JobStatus)
+    progress: Mapping[str, Any]
+    attempts: int
+    max_attempts: int
+    failed_reason: str | None
+    accepted_at: datetime
+    processed_at: datetime | None
+    finished_at: datetime | None
 
 
 @frozen
@@ -160,6 +192,7 @@ class OpenJob:
 
     Args:
         died_of_push: The push whose worker's death before the start was the last one counted in `deaths`.
+        opening: How often it was opened again after its end.
     """
 
     id: str
@@ -174,6 +207,20 @@ class OpenJob:
     fence: int
     accepted_at: datetime
     due_at: datetime | None
+    opening: int = 0
+
+
+@frozen(order=True)
+class Place:
+    """A job's place in the order in which jobs were accepted."""
+
+    accepted_at: datetime
+    id: str
+
+    @classmethod
+    def of(cls, job: OpenJob | JobSummary) -> Place:
+        """Returns the place of a job."""
+        return cls(job.accepted_at, job.id)
 
 
 @frozen

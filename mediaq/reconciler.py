@@ -14,10 +14,10 @@ from redis.exceptions import ResponseError
 
 from mediaq.dispatch import push
 from mediaq.missing import Found, Missing
-from mediaq.model import JobStatus, OpenJob
+from mediaq.model import JobStatus, OpenJob, Place
 from mediaq.resources import Resources
 from mediaq.store import leases, open_jobs
-from mediaq.store.open_jobs import START, Place
+from mediaq.store.open_jobs import START
 from mediaq.verdict import Close, Doubt, Push, decide
 
 LEASE = "reconciler"
@@ -112,9 +112,9 @@ class Reconciler:
                     pushes.append((found, verdict))
                 case Doubt():
                     doubtful.append(found)
-                case Close(reason):
-                    if await open_jobs.close(self._store, found.job, reason):
-                        logger.warning("job {} is closed: {}", found.job.id, reason)
+                case Close(reason, trace):
+                    if await open_jobs.close(self._store, found.job, reason, trace):
+                        logger.warning("job {} is closed: {} {}", found.job.id, reason, trace)
         await self._push_again(pushes)
         return doubtful
 

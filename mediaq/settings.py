@@ -18,6 +18,7 @@ from mediaq.fields import (
     by_operation,
     by_queue,
     choice,
+    key_prefix,
     mask,
     number,
     one_of,
@@ -26,6 +27,7 @@ from mediaq.fields import (
     switch,
     text,
     texts,
+    web_address,
     whole,
 )
 
@@ -63,13 +65,27 @@ class Auth:
     """Who may call the service."""
 
     secret: ts.types.SecretStr = secret(
-        "Secret of HS256 tokens, at least 32 bytes; empty: HS256 tokens are refused."
+        "Secret of HS256 tokens, at least 32 bytes; empty: HS256 tokens are refused.", least=32
     )
-    jwks_url: str = text("", "Where the public keys of RS256 tokens are; empty: RS256 tokens are refused.")
+    jwks_url: str = web_address(
+        "Where the public keys of RS256 and ES256 tokens are; empty: such tokens are refused."
+    )
+    jwks_outage: float = number(3600.0, "Seconds known keys go on being used while their server is away.")
     audience: str = text("", "The `aud` that tokens must carry; empty: not checked.")
     issuer: str = text("", "The `iss` that tokens must carry; empty: not checked.")
-    admin_claim: str = text("admin", "The claim that, when true, makes its bearer an admin.")
+    admin_claim: str = text(
+        "admin", "The claim that, when true, makes its bearer an admin; nested ones by dotted path."
+    )
+    cost_centers_claim: str = text(
+        "", "The claim that lists the cost centres a caller may name; empty: any may be named."
+    )
+    s3_key_prefix: str = key_prefix(
+        "What `s3Key` begins with, as in users/{userId}/, admins' aside; empty: it may be any."
+    )
     leeway: float = number(30.0, "Seconds by which clocks may differ.")
+    cookie_secure: bool = switch(
+        True, "Whether browsers send session cookies over HTTPS only; false: for development over plain HTTP."
+    )
 
 
 @frozen

@@ -12,8 +12,9 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from rq.timeouts import JobTimeoutException
 
 from mediaq.errors import DependencyAway
-from mediaq.model import JobStatus, OpenJob
+from mediaq.model import CANCELLED, JobStatus, OpenJob
 from mediaq.queue.seen import Seen
+from mediaq.queue.view import ENDED
 from mediaq.settings import Settings
 
 
@@ -42,9 +43,15 @@ class Push:
 
 @frozen
 class Close:
-    """The job is to be closed as failed, for this reason."""
+    """The job is to be closed as failed.
+
+    Args:
+        reason: Why, in words for its owner.
+        trace: What RQ knows of the last error, for admins.
+    """
 
     reason: str
+    trace: str = ""
 
 
 Verdict = Leave | Doubt | Push | Close
@@ -59,11 +66,12 @@ def decide(job: OpenJob, seen: Seen, settings: Settings, now: datetime) -> Verdi
         settings: The poison limit, and how long a job may be in no list.
         now: The time.
     """
-    if seen.status in ("stopped", "canceled"):
-        return Close("stopped" if seen.status == "stopped" else "cancelled")
+    status = _status(job, seen)
+    if status in ("stopped", "canceled"):
+        return Close("stopped" if status == "stopped" else CANCELLED)
     if job.due_at is not None and job.due_at > now:
         return Leave()
-    match seen.status:
+    match status:
         case "" | "finished":
             # A finished job finds its results on record.
             return Push()
@@ -80,6 +88,11 @@ def decide(job: OpenJob, seen: Seen, settings: Settings, now: datetime) -> Verdi
             return Leave()
 
 
+def _status(job: OpenJob, seen: Seen) -> str:
+    """Returns RQ's status, empty where it is that of an end from before the job was opened again."""
+    return "" if seen.status in ENDED and seen.opening < job.opening else seen.status
+
+
 def _is_old(seen: Seen, settings: Settings, now: datetime) -> bool:
     pushed_at = seen.pushed_at
     return pushed_at is None or now - pushed_at > timedelta(seconds=settings.upkeep.lost_after)
@@ -90,7 +103,7 @@ def _after_death(job: OpenJob, seen: Seen, error: str, settings: Settings) -> Pu
     counted = bool(seen.push) and job.died_of_push == seen.push
     workers = job.deaths if counted else job.deaths + 1
     if workers > settings.worker.deaths:
-        return Close(f"gave up after {workers} workers died or could not start it; the last one: {error}")
+        return Close(f"gave up after {workers} workers died or could not start it", error)
     # The next start counts the death of a worker that had started it.
     return Push(death=job.status is not JobStatus.ACTIVE)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from botocore import exceptions
 
 from mediaq.errors import (
@@ -49,6 +51,8 @@ NEVER_SENT = (
     exceptions.PartialCredentialsError,
     exceptions.CredentialRetrievalError,
 )
+# AWS names roles and accounts where permissions lack.
+ARN = re.compile(r"\barn:aws[\w-]*:[^\s\"',]+")
 NAMES = {
     "bedrock-runtime": "Bedrock",
     "comprehend": "Comprehend",
@@ -68,7 +72,7 @@ def classify(error: Exception, service: str, limit: str) -> ProviderError:
 
     Returns:
         A TryAgain (Throttled, Unreachable or Unanswered where that is known), a NoRoom, a StaleToken or a
-        Refused, with a reason for people.
+        Refused, with a reason for people, which names no address or account of ours.
     """
     name = NAMES.get(service, service)
     code = type(error).__name__
@@ -78,14 +82,14 @@ def classify(error: Exception, service: str, limit: str) -> ProviderError:
         case exceptions.ParamValidationError():
             return Refused(f"{name} cannot be asked this: {error}", code)
         case _ if isinstance(error, NEVER_SENT):
-            return Unreachable(f"{name} cannot be reached: {error}", code)
+            return Unreachable(f"{name} cannot be reached", code)
         case _:
-            return Unanswered(f"{name} gave no answer: {str(error) or code}", code)
+            return Unanswered(f"{name} gave no answer", code)
 
 
 def _of_answer(error: exceptions.ClientError, name: str, limit: str) -> ProviderError:
     code = error.response.get("Error", {}).get("Code", "Unknown")
-    message = error.response.get("Error", {}).get("Message") or "no reason given"
+    message = ARN.sub("(…)", error.response.get("Error", {}).get("Message") or "no reason given")
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 400)
     if code == "LimitExceededException" and _is_about_room(message):
         return NoRoom(f"{name} has no room for now: {message} ({code})", code)

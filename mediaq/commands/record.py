@@ -10,6 +10,7 @@ from mediaq.logs import setup_logs
 from mediaq.model import JobStatus
 from mediaq.settings import load_settings
 from mediaq.store import jobs as job_records
+from mediaq.store.jobs import Wanted
 from mediaq.store.migrate import load_migrations
 from mediaq.store.migrate import migrate as apply_migrations
 
@@ -30,7 +31,9 @@ def migrate() -> None:
 @click.option("--ids", is_flag=True, help="Print ids alone, one a line.")
 def jobs(user: str | None, status: str | None, most: int, ids: bool) -> None:
     """Lists the newest jobs on record."""
-    found = with_store(lambda store: job_records.list_jobs(store, user_id=user, status=status, most=most))
+    wanted = Wanted(user_id=user, status=None if status is None else JobStatus(status))
+    seconds = load_settings().database.timeout
+    found = with_store(lambda store: job_records.list_jobs(store, wanted, most=most, seconds=seconds))
     if ids:
         print(*(job.id for job in found), sep="\n")
         return

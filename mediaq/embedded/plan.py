@@ -72,6 +72,7 @@ def describe(site: Site) -> StackInfo:
         "AWS_ENDPOINT_URL": standin_url,
         "AWS_ENDPOINT_URL_S3": s3.url(port=site.ports.s3),
         "MEDIAQ_API_URL": api_url,
+        "MEDIAQ_AUTH__COOKIE_SECURE": "false",
         "MEDIAQ_AUTH__SECRET": site.secrets.token_secret,
         "MEDIAQ_AWS__BUCKET": _BUCKET,
         "MEDIAQ_SERVICE__HOST": "127.0.0.1",

@@ -124,4 +124,4 @@ async def _beside(work: Work, info: objects.ObjectInfo, look: Callable[[RangedFi
         except UnreadableMedia as error:
             raise Refused(f"{info.key} cannot be read as a video: {error}", "UnreadableMedia") from error
         except OSError as error:
-            raise TryAgain(f"{info.key} could not be read: {error}", type(error).__name__) from error
+            raise TryAgain(f"{info.key} could not be read", type(error).__name__) from error

@@ -41,10 +41,9 @@ async def embed(
         async with asyncio.timeout(timeout):
             answer = await http.post(url, json=body, headers=headers, timeout=None)
     except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-        raise Unreachable(f"OpenAI cannot be reached: {error}", type(error).__name__) from error
+        raise Unreachable("OpenAI cannot be reached", type(error).__name__) from error
     except (httpx.HTTPError, TimeoutError) as error:
-        code = type(error).__name__
-        raise Unanswered(f"OpenAI gave no answer: {str(error) or code}", code) from error
+        raise Unanswered("OpenAI gave no answer", type(error).__name__) from error
     if answer.is_error:
         raise _failure(answer)
     found = answer.json()

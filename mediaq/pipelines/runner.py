@@ -165,7 +165,7 @@ async def _run_operation(
         result = await _perform(attempt, operation, needed)
     except Exception as error:
         if _is_the_operations(error):
-            logger.warning("{} failed: {}", operation.name, _explain(error))
+            logger.warning("{} failed: {}", operation.name, _in_full(error))
             attempt.reporter.report(operation.name, TaskStatus.FAILED, _explain(error))
         raise
     attempt.reporter.complete(operation.name)
@@ -250,7 +250,13 @@ async def _complete(attempt: Attempt) -> dict[str, Any]:
 
 
 def _explain(error: Exception) -> str:
-    return str(error) if isinstance(error, ProviderError) else f"a fault in mediaq ({type(error).__name__})"
+    """Returns what the job's owner is told; its trace is for admins."""
+    return str(error) if isinstance(error, ProviderError) else "a fault in mediaq"
+
+
+def _in_full(error: BaseException) -> str:
+    cause = f", by {error.__cause__!r}" if error.__cause__ else ""
+    return f"{error!r}{cause}"
 
 
 async def _fail(attempt: Attempt, errors: Mapping[str, Exception]) -> dict[str, Any]:

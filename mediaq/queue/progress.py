@@ -18,6 +18,14 @@ def channel(job_id: str) -> str:
     return f"mediaq:progress:{job_id}"
 
 
+async def tell(redis: Redis, news: Mapping[str, Mapping[str, Any]]) -> None:
+    """Tells the listeners of jobs, by their ids, what their `meta` is, in one round trip; writes nothing."""
+    async with redis.pipeline(transaction=False) as pipe:
+        for job_id, meta in news.items():
+            pipe.publish(channel(job_id), json.dumps(meta))
+        await pipe.execute()
+
+
 async def publish(redis: Redis, job_id: str, meta: Mapping[str, Any]) -> None:
     """Writes a job's `meta` and tells the listeners, in one round trip.
 

@@ -178,23 +178,28 @@ class Queue:
         """
         await self._watch.wait(job)
 
-    async def cancel(self, job_id: str) -> bool:
+    async def cancel(self, job_id: str, *, stays: int | None = None, opening: int | None = None) -> bool:
         """Cancels a job, wherever it stands; what runs is told to stop.
 
         As in RQ, jobs that wait for it go on waiting, and a stock worker that is told to stop a job calls it
         stopped.
 
+        Args:
+            job_id: The job's id.
+            stays: Seconds that it is kept; None: for ever, as in RQ.
+            opening: The opening of it that is meant (`QueuedJob`); None: any.
+
         Returns:
-            Whether it is cancelled now; not, if it had ended or was cancelled before.
+            Whether it is cancelled now; not, if it had ended, was cancelled before, or is of another opening.
 
         Raises:
             rq.exceptions.NoSuchJobError: This queue has no such job.
             redis.RedisError: Redis is away.
         """
         key_list = (keys.job(job_id), keys.queue(self.name), keys.canceled(self.name))
-        outcome = await self._run(
-            read_script("fair", "admit", "cancel"), key_list, (keys.RQ, *_now(), self.name, job_id)
-        )
+        given = ["" if value is None else value for value in (stays, opening)]
+        arguments = (keys.RQ, *_now(), self.name, job_id, *given)
+        outcome = await self._run(read_script("fair", "admit", "cancel"), key_list, arguments)
         if outcome == b"absent":
             raise NoSuchJobError(f"queue {self.name} has no job {job_id}")
         return bool(outcome == b"canceled")
@@ -300,7 +305,7 @@ class Queue:
         key_list = (
             *(keys.job(job.id), keys.queue(name), keys.intermediate(name), keys.QUEUES, keys.results(job.id)),
             *(keys.finished(name), keys.failed(name), keys.started(name), keys.executions(job.id)),
-            keys.scheduled(name),
+            *(keys.scheduled(name), keys.canceled(name)),
         )
         now = datetime.now(UTC)
         known = (seen.status, seen.push, int(seen.listed))

@@ -29,6 +29,7 @@ class QueuedJob:
         meta: Plain values that RQ's tools show beside the job.
         share: On whose account it is: those who share a queue are served in turns (`lua/fair.lua`); None:
             whoever comes first.
+        opening: How often it was opened again after its end, by which Redis's traces of it are told apart.
     """
 
     id: str
@@ -42,6 +43,7 @@ class QueuedJob:
     retry_intervals: tuple[int, ...]
     meta: dict[str, Any]
     share: str | None = None
+    opening: int = 0
 
     def items(self, queue: str, created_at: datetime) -> Parts:
         """Returns the names and values of its hash, but for its status."""
@@ -54,6 +56,8 @@ class QueuedJob:
         )
         if self.meta:
             items = (*items, "meta", PlainPickle.dumps(self.meta))
+        if self.opening:
+            items = (*items, "mediaq_opening", self.opening)
         return items if self.share is None else (*items, "mediaq_share", self.share)
 
 

@@ -19,7 +19,8 @@ MOST_CALLS = 50
 async def trim(redis: Redis, queue: str, keep: int | None) -> int:
     """Forgets a queue's finished jobs beyond the newest `keep`, with all their keys, whoever finished them.
 
-    Entries of finished and failed jobs that have expired go too, as when RQ cleans its registries up.
+    Entries of finished and failed jobs that have expired go too, as when RQ cleans its registries up, and
+    those of cancelled jobs that are gone.
 
     A pass looks at `BATCH` entries of each set in one round trip, and at up to `MOST_CALLS` times as many if
     there are too many. The next pass goes on from there, whoever makes it, so that n / `BATCH` passes look at
@@ -37,7 +38,7 @@ async def trim(redis: Redis, queue: str, keep: int | None) -> int:
         redis.RedisError: Redis is away; call again later.
     """
     script = load_script(redis, "evict", "trim")
-    sets = [keys.finished(queue), keys.failed(queue), keys.ended(queue), keys.trimmed(queue)]
+    sets = [each(queue) for each in (keys.finished, keys.failed, keys.ended, keys.trimmed, keys.canceled)]
     limit = "" if keep is None else keep
     forgotten = 0
     for _ in range(MOST_CALLS):

@@ -38,6 +38,7 @@ class Seen:
             that takes a search of the list (`find_listed`), and is False without.
         running: Whether a worker that runs it still shows signs of life.
         error: The error that it failed with, in a line.
+        opening: The job's opening that it is of (`QueuedJob`).
     """
 
     status: str = ""
@@ -45,6 +46,7 @@ class Seen:
     listed: bool = False
     running: bool = False
     error: str | None = None
+    opening: int = 0
 
     @property
     def pushed_at(self) -> datetime | None:
@@ -68,7 +70,9 @@ async def look(call: Call, queue: str, job_ids: Sequence[str]) -> list[Seen]:
     Raises:
         redis.RedisError: Redis is away.
     """
-    found = await _answers([call("HMGET", keys.job(each), "status", "enqueued_at") for each in job_ids])
+    found = await _answers(
+        [call("HMGET", keys.job(each), "status", "enqueued_at", "mediaq_opening") for each in job_ids]
+    )
     seen = [_read(answer) for answer in found]
     further = [
         (index, call(*command))
@@ -116,8 +120,8 @@ async def _answers(calls: Sequence[asyncio.Future[Any]]) -> list[Any]:
 def _read(answer: Any) -> Seen:
     if isinstance(answer, ResponseError):
         return ABSENT
-    status, push = ((part or b"").decode(errors="replace") for part in answer)
-    return Seen(status, push)
+    status, push, opening = ((part or b"").decode(errors="replace") for part in answer)
+    return Seen(status, push, opening=int(opening) if opening.isdecimal() else 0)
 
 
 def _further(queue: str, job_id: str, status: str) -> tuple[Any, ...] | None:

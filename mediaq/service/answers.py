@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from starlette.responses import Response
 
-from mediaq.model import Certainty, Job, NewJob
+from mediaq.model import Certainty, Job, JobSummary, NewJob
 from mediaq.pipelines.catalog import PIPELINES
 from mediaq.service.auth import Caller
 from mediaq.store.writer import Row
@@ -21,7 +21,7 @@ def answer(content: Any, status: int = 200, headers: Mapping[str, str] | None = 
     return Response(encoded, status, headers, "application/json")
 
 
-def links(job: Job | NewJob) -> dict[str, str]:
+def links(job: Job | JobSummary | NewJob) -> dict[str, str]:
     """Returns where a job is found."""
     return {"self": f"/api/queues/{job.type}/{job.id}"}
 
@@ -45,6 +45,26 @@ def show_job(job: Job, costs: list[Row], caller: Caller) -> dict[str, Any]:
         "cost": sum(row["amount"] for row in costs if row["certainty"] != Certainty.POSSIBLY_BILLED),
         "possibleCost": sum(row["amount"] for row in costs if row["certainty"] == Certainty.POSSIBLY_BILLED),
         "costs": [{_camel(name): value for name, value in row.items()} for row in costs],
+        "links": links(job),
+    }
+
+
+def show_summary(job: JobSummary) -> dict[str, Any]:
+    """Returns what a list shows of a job."""
+    return {
+        "id": job.id,
+        "jobType": job.type,
+        "name": PIPELINES[job.type].description,
+        "userId": job.user_id,
+        "mediaItemId": job.media_item_id,
+        "costCenter": job.cost_center,
+        "status": job.status,
+        "progress": job.progress,
+        "attemptsMade": job.attempts,
+        "timestamp": _millis(job.accepted_at),
+        "processedOn": _millis(job.processed_at),
+        "finishedOn": _millis(job.finished_at),
+        "failedReason": job.failed_reason,
         "links": links(job),
     }
 

@@ -7,10 +7,11 @@ from contextlib import asynccontextmanager, nullcontext
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.routing import Route
+from starlette.routing import Mount, Route
 
 from mediaq.resources import open_resources
-from mediaq.service.auth import Authenticator
+from mediaq.service.auth import open_authenticator
+from mediaq.service.dashboard import open_dashboard, serve_dashboard
 from mediaq.service.endpoints import ENDPOINTS
 from mediaq.service.health import get_healthz, get_readyz
 from mediaq.service.metrics import Standing, get_metrics
@@ -38,13 +39,16 @@ def create_app(
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with (
             open_resources(settings, telemetry) as resources,
+            open_authenticator(settings.auth, resources.tools.http) as authenticator,
             upkeep(resources),
             watching_loop(resources.telemetry.meters.loop_lagged),
         ):
-            app.state.resources = resources
-            app.state.authenticator = Authenticator(settings.auth)
+            app.state.resources, app.state.authenticator = resources, authenticator
             app.state.standing, app.state.crew = Standing(resources), crew
-            with crew.answering(resources.telemetry.meters.registry) if crew else nullcontext():
+            with (
+                open_dashboard(settings.redis) as app.state.dashboard,
+                crew.answering(resources.telemetry.meters.registry) if crew else nullcontext(),
+            ):
                 yield
 
     return Starlette(
@@ -53,6 +57,7 @@ def create_app(
             Route("/healthz", get_healthz),
             Route("/readyz", get_readyz),
             Route("/metrics", get_metrics),
+            Mount("/rq", serve_dashboard),
         ],
         middleware=[Middleware(Observed)],
         exception_handlers=dict.fromkeys((*EXPECTED, Exception), answer_error),

@@ -1,23 +1,31 @@
-"""Who is calling: a bearer token, HS256 by a shared secret or RS256 by published keys."""
+"""Who is calling: who has sent a bearer token, or the cookie of a session, which holds one."""
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
 
-import jwt
+import httpx
 from attrs import frozen
-from loguru import logger
 from starlette.requests import Request
 
-from mediaq.service.problems import Problem, away
+from mediaq.service.claims import read_claim, read_texts
+from mediaq.service.csrf import refuse_forgery
+from mediaq.service.problems import Problem
+from mediaq.service.published import open_published
+from mediaq.service.tokens import Tokens, unauthorized
 from mediaq.settings import Auth
 from mediaq.store.pool import storable
 
-# Seconds that published keys are kept before they are asked for again.
-KEYS_LIFESPAN = 300
 LONGEST_USER_ID = 200
+# The last one that calendars have.
+LAST_SECOND = datetime.max.replace(tzinfo=UTC).timestamp()
+# Browsers take a cookie whose name has this prefix only over HTTPS, from this very host: no neighbour under
+# the same domain can put another in its place (RFC 6265bis, 4.1.3.2).
+HOST_PREFIX = "__Host-"
 
 
 @frozen
@@ -27,87 +35,119 @@ class Caller:
     Args:
         user_id: The token's `sub`.
         admin: Whether they may see and do everything.
+        cost_centers: The cost centres that the token lists; None: they may name any.
     """
 
     user_id: str
     admin: bool
+    cost_centers: frozenset[str] | None = None
 
     def may_see(self, user_id: str) -> bool:
         """Tells whether what belongs to that user is theirs to see."""
         return self.admin or self.user_id == user_id
 
+    def may_charge(self, cost_center: str) -> bool:
+        """Tells whether they may name that cost centre."""
+        return self.admin or self.cost_centers is None or cost_center in self.cost_centers
 
-class Authenticator:
-    """Checks tokens by the settings; keeps the keys that the JWKS URL publishes.
+
+def refuse_all_but_admins(caller: Caller) -> None:
+    """Lets admins through.
+
+    Raises:
+        Problem: 403 for others.
+    """
+    if not caller.admin:
+        raise Problem(HTTPStatus.FORBIDDEN, "this is for admins only")
+
+
+@frozen
+class Bearer:
+    """A good token and what it says.
 
     Args:
-        settings: Secret, JWKS URL, audience, issuer, admin claim and leeway.
+        token: The token.
+        caller: Whose it is.
+        expires: When it expires, in seconds since the epoch.
     """
 
-    def __init__(self, settings: Auth) -> None:
+    token: str
+    caller: Caller
+    expires: float
+
+
+class Authenticator:
+    """Tells who makes a request, by the settings.
+
+    Args:
+        settings: The claims' names, and whether cookies are for HTTPS only.
+        tokens: Checks tokens.
+    """
+
+    def __init__(self, settings: Auth, tokens: Tokens) -> None:
         self._settings = settings
-        self._published = (
-            jwt.PyJWKClient(settings.jwks_url, lifespan=KEYS_LIFESPAN, timeout=5)
-            if settings.jwks_url
-            else None
-        )
+        self._tokens = tokens
 
     async def caller(self, request: Request) -> Caller:
-        """Returns who makes the request.
+        """Returns who makes the request, by its bearer token or, without one, by its session's cookie.
 
         Raises:
-            Problem: 401 without a good token; 503 where the keys cannot be fetched.
+            Problem: 401 without a good token; 403 where a cookie is used without its CSRF token;
+                503 where no published key is known.
         """
-        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not token:
-            raise _unauthorized("a token is needed: send the header Authorization: Bearer TOKEN")
-        try:
-            claims = await self._claims(token.strip())
-        except jwt.ExpiredSignatureError:
-            raise _unauthorized("the token has expired: get a new one") from None
-        except jwt.PyJWTError as error:
-            raise _unauthorized(f"the token is not accepted: {error}") from None
-        return self._caller(claims)
+        if _bearer_token(request) is not None or (token := self._cookie(request)) is None:
+            return (await self.bearer(request)).caller
+        found = await self._check(token)
+        refuse_forgery(request, token)
+        return found.caller
 
-    async def _claims(self, token: str) -> dict[str, Any]:
-        algorithm = jwt.get_unverified_header(token).get("alg")
-        settings = self._settings
-        # The key decides the algorithm, never the token: an RS256 key is no HS256 secret.
-        if algorithm == "HS256" and settings.secret:
-            return self._decode(token, str(settings.secret), "HS256")
-        if algorithm == "RS256" and self._published:
-            key = await _fetch_key(self._published, token)
-            return self._decode(token, key, "RS256")
-        raise jwt.InvalidAlgorithmError(f"its algorithm {algorithm!r} is not accepted here")
+    async def bearer(self, request: Request) -> Bearer:
+        """Returns the request's bearer token.
 
-    def _decode(self, token: str, key: Any, algorithm: str) -> dict[str, Any]:
-        settings = self._settings
-        claims: dict[str, Any] = jwt.decode(
-            token,
-            key,
-            algorithms=[algorithm],
-            audience=settings.audience or None,
-            issuer=settings.issuer or None,
-            leeway=settings.leeway,
-            options={"require": ["exp", "sub"], "verify_aud": bool(settings.audience)},
-        )
-        return claims
+        Raises:
+            Problem: 401 without a good one; 503 where no published key is known.
+        """
+        if (token := _bearer_token(request)) is None:
+            raise unauthorized("a token is needed: send the header Authorization: Bearer TOKEN")
+        return await self._check(token)
+
+    async def _check(self, token: str) -> Bearer:
+        claims = await self._tokens.verify(token)
+        return Bearer(token, self._caller(claims), min(float(claims["exp"]), LAST_SECOND))
+
+    def _cookie(self, request: Request) -> str | None:
+        return request.cookies.get(session_cookie(self._settings)) or None
 
     def _caller(self, claims: dict[str, Any]) -> Caller:
-        user_id = claims["sub"]
+        user_id, settings = claims["sub"], self._settings
         if not user_id or len(user_id) > LONGEST_USER_ID or storable(user_id) != user_id:
-            raise _unauthorized("the token's sub is not a usable user id")
-        return Caller(user_id, admin=claims.get(self._settings.admin_claim) is True)
+            raise unauthorized("the token's sub is not a usable user id")
+        admin = read_claim(claims, settings.admin_claim) is True
+        if not settings.cost_centers_claim:
+            return Caller(user_id, admin)
+        return Caller(user_id, admin, read_texts(read_claim(claims, settings.cost_centers_claim)))
 
 
-async def _fetch_key(published: jwt.PyJWKClient, token: str) -> jwt.PyJWK:
-    try:
-        return await asyncio.to_thread(published.get_signing_key_from_jwt, token)
-    except (jwt.PyJWKClientConnectionError, OSError, ValueError) as error:
-        # ValueError: what it answers is no JSON.
-        logger.warning("the tokens' keys cannot be fetched: {}", error)
-        raise away("the server that publishes the tokens' keys") from None
+@asynccontextmanager
+async def open_authenticator(settings: Auth, http: httpx.AsyncClient) -> AsyncIterator[Authenticator]:
+    """Yields what tells callers, with the published keys where the settings name a server of them.
+
+    Args:
+        settings: Who may call.
+        http: The client that asks for published keys.
+    """
+    if not settings.jwks_url:
+        yield Authenticator(settings, Tokens(settings, None))
+        return
+    async with open_published(settings.jwks_url, http, settings.jwks_outage) as published:
+        yield Authenticator(settings, Tokens(settings, published))
 
 
-def _unauthorized(detail: str) -> Problem:
-    return Problem(HTTPStatus.UNAUTHORIZED, detail, headers={"WWW-Authenticate": "Bearer"})
+def session_cookie(settings: Auth) -> str:
+    """Returns the name of the cookie that holds a session's token."""
+    return f"{HOST_PREFIX if settings.cookie_secure else ''}mediaq_session"
+
+
+def _bearer_token(request: Request) -> str | None:
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    return token.strip() or None if scheme.lower() == "bearer" else None

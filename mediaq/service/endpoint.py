@@ -13,9 +13,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from mediaq.resources import Resources
-from mediaq.service.auth import Caller
+from mediaq.service.auth import Caller, refuse_all_but_admins
 from mediaq.service.bodies import decode_query
-from mediaq.service.problems import Problem
 
 # What any route may answer: no token or a bad one, a query that it does not take, a server away.
 GUARDED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE)
@@ -82,7 +81,7 @@ class Endpoint:
 
     async def _answer(self, request: Request) -> Response:
         caller = await request.app.state.authenticator.caller(request)
-        if self.admin and not caller.admin:
-            raise Problem(HTTPStatus.FORBIDDEN, "this is for admins only")
+        if self.admin:
+            refuse_all_but_admins(caller)
         query: Any = decode_query(request.query_params, self.query)
         return await self.handle(Call(request, request.app.state.resources, caller, query))

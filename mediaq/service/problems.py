@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
-from mediaq.errors import KeyTaken, NotYours
+from mediaq.errors import CommitUnknown, KeyTaken, NotYours
 from mediaq.model import NewJob
 from mediaq.store.pool import AWAY as POSTGRES_AWAY
 
@@ -20,7 +20,7 @@ RETRY_AFTER = 5
 # What the log says of requests for which a server was away.
 OUTCOMES = {
     HTTPStatus.SERVICE_UNAVAILABLE: "is refused for now",
-    HTTPStatus.GATEWAY_TIMEOUT: "was accepted or not, which is unknown",
+    HTTPStatus.GATEWAY_TIMEOUT: "was done or not, which is unknown",
 }
 
 
@@ -89,6 +89,25 @@ def unknown(job: NewJob, links: Mapping[str, str]) -> Problem:
     )
 
 
+def unknown_batch(jobs: Sequence[NewJob]) -> Problem:
+    """Returns the answer where it cannot be told whether a batch was accepted.
+
+    Args:
+        jobs: Its jobs as they were to be accepted, at least one.
+    """
+    safe = (
+        "repeat the request with the same Idempotency-Key: it is safe, and gives the jobs if there are any"
+        if jobs[0].idempotency_key is not None
+        else "look at /api/jobs in a minute: what is not there then was not accepted. Repeated earlier, it "
+        "may make the jobs a second time. With an Idempotency-Key it could be repeated at once"
+    )
+    return Problem(
+        HTTPStatus.GATEWAY_TIMEOUT,
+        f"Postgres went away while {len(jobs)} jobs were accepted, all or none: it is unknown which: {safe}",
+        headers={"Retry-After": str(RETRY_AFTER)},
+    )
+
+
 def as_problem(error: Exception) -> Problem:
     """Returns the answer that an error stands for."""
     match error:
@@ -103,12 +122,23 @@ def as_problem(error: Exception) -> Problem:
             return Problem(HTTPStatus.CONFLICT, str(error))
         case ClientDisconnect():
             return Problem(HTTPStatus.BAD_REQUEST, "the request ended before its body did")
-        case RedisError():
-            return away("Redis")
-        case _ if isinstance(error, POSTGRES_AWAY):
-            return away("Postgres")
         case _:
-            return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "something went wrong here; it has been logged")
+            return _of_a_server(error) or Problem(
+                HTTPStatus.INTERNAL_SERVER_ERROR, "something went wrong here; it has been logged"
+            )
+
+
+def _of_a_server(error: Exception) -> Problem | None:
+    """Returns the answer where the error is that a server is away."""
+    if isinstance(error, RedisError):
+        return away("Redis")
+    if isinstance(error, CommitUnknown):
+        return Problem(
+            HTTPStatus.GATEWAY_TIMEOUT,
+            "Postgres went away, and it is unknown whether this was done: repeat the request, it is safe",
+            headers={"Retry-After": str(RETRY_AFTER)},
+        )
+    return away("Postgres") if isinstance(error, POSTGRES_AWAY) else None
 
 
 EXPECTED: tuple[type[Exception], ...] = (
@@ -116,6 +146,7 @@ EXPECTED: tuple[type[Exception], ...] = (
     HTTPException,
     NotYours,
     KeyTaken,
+    CommitUnknown,
     ClientDisconnect,
     RedisError,
     *POSTGRES_AWAY,

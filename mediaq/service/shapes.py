@@ -85,6 +85,65 @@ class JobShown(Shape):
     links: Links
 
 
+class JobListed(Shape):
+    """What a list shows of a job."""
+
+    id: str
+    job_type: str
+    name: str
+    user_id: str
+    media_item_id: str
+    cost_center: str | None
+    status: JobStatus
+    progress: Progress
+    attempts_made: int
+    timestamp: Millis
+    processed_on: Millis | None
+    finished_on: Millis | None
+    failed_reason: str | None
+    links: Links
+
+
+class JobsListed(Shape):
+    """Jobs, the newest first."""
+
+    jobs: list[JobListed]
+    next_cursor: Annotated[str | None, Meta(description="For the jobs that follow; null: there are none.")]
+
+
+class Outcome(Shape, omit_defaults=True):
+    """What became of one job of a batch: on record by 202, as an accepted one is shown; else an error."""
+
+    status: Annotated[int, Meta(description="As if it had been asked for alone.")]
+    id: str | None = None
+    job_type: str | None = None
+    job_status: JobStatus | None = None
+    links: Links | None = None
+    error: str | None = None
+    field: Annotated[str | None, Meta(description="What of the request was wrong.")] = None
+
+
+class Outcomes(Shape):
+    """What became of a batch's jobs, in the order given."""
+
+    outcomes: list[Outcome]
+
+
+class Retried(Shape):
+    """Failed jobs that are run again."""
+
+    retried: int
+    ids: list[str]
+    more: Annotated[bool, Meta(description="Whether further ones are left: ask again.")]
+
+
+class Paused(Shape):
+    """Whether mediaq's workers take a queue's jobs."""
+
+    name: str
+    paused: bool
+
+
 class Counts(Shape):
     """How many jobs of a queue are in which state, in Redis."""
 
@@ -107,6 +166,15 @@ class QueuesShown(Shape):
     """All queues."""
 
     queues: list[QueueShown]
+
+
+class SessionShown(Shape):
+    """A browser that is signed in."""
+
+    user_id: str
+    admin: bool
+    expires_at: Millis
+    csrf_token: Annotated[str, Meta(description="Goes into the header X-CSRF-Token; also in a cookie.")]
 
 
 class SimilarItem(Shape):

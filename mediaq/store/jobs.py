@@ -2,13 +2,41 @@
 
 from __future__ import annotations
 
-from mediaq.model import Job
+from datetime import datetime
+
+import attrs
+from attrs import frozen
+
+from mediaq.model import Job, JobStatus, JobSummary, Place
 from mediaq.store.borrowed import borrow
 from mediaq.store.pool import Store
 from mediaq.store.writer import Row
 
 # Jobs that one statement deletes at most, to stay within its time.
 PURGE_BATCH = 1000
+
+
+@frozen
+class Wanted:
+    """Which jobs are meant; what is None does not matter.
+
+    Args:
+        user_id: Whose.
+        type: Of which job type.
+        status: In which state.
+        media_item_id: About which media item.
+        cost_center: On whose account.
+        since: Accepted then or later.
+        until: Accepted before.
+    """
+
+    user_id: str | None = None
+    type: str | None = None
+    status: JobStatus | None = None
+    media_item_id: str | None = None
+    cost_center: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
 
 
 async def find(store: Store, job_id: str) -> Job | None:
@@ -31,10 +59,31 @@ async def find_with_costs(store: Store, job_id: str, seconds: float) -> tuple[Jo
         return Job.from_row(row), costs
 
 
-async def list_jobs(store: Store, *, user_id: str | None, status: str | None, most: int) -> list[Job]:
-    """Returns the newest jobs, of one user and one status or of all."""
-    rows = store.queries.list_jobs(store.pool, user_id=user_id, status=status, most=most)
-    return [Job.from_row(row) async for row in rows]
+async def list_jobs(
+    store: Store, wanted: Wanted, *, most: int, seconds: float, before: Place | None = None
+) -> list[JobSummary]:
+    """Returns the newest jobs of those wanted, within some seconds.
+
+    Args:
+        store: Postgres.
+        wanted: Which.
+        most: How many at most.
+        seconds: For all of it.
+        before: The place of the last one that is known; None: there is none.
+
+    Raises:
+        OSError, asyncpg.PostgresError: Postgres is away, or does not answer in time.
+    """
+    async with borrow(store.pool, seconds) as connection:
+        await store.queries.plan_by_values(connection)
+        rows = store.queries.list_jobs(
+            connection,
+            **attrs.asdict(wanted),
+            accepted_at=None if before is None else before.accepted_at,
+            id=None if before is None else before.id,
+            most=most,
+        )
+        return [JobSummary(**row) async for row in rows]
 
 
 async def purge(store: Store, days: int) -> int:

@@ -6,25 +6,9 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from attrs import frozen
-
-from mediaq.model import OpenJob
-from mediaq.store.media import derive_status
+from mediaq.model import OpenJob, Place
+from mediaq.store.media import derive_statuses
 from mediaq.store.pool import Store, storable
-
-
-@frozen(order=True)
-class Place:
-    """A job's place among the open jobs, by when it was accepted."""
-
-    accepted_at: datetime
-    id: str
-
-    @classmethod
-    def of(cls, job: OpenJob) -> Place:
-        """Returns the place of a job."""
-        return cls(job.accepted_at, job.id)
-
 
 START = Place(datetime(1, 1, 1, tzinfo=UTC), "")
 
@@ -73,9 +57,20 @@ async def hand_back(store: Store, job: OpenJob) -> bool:
     return await _move(store, job, store.queries.hand_back_job)
 
 
-async def close(store: Store, job: OpenJob, reason: str) -> bool:
-    """Fails a job whose end is known from elsewhere; tells whether it was still as it was read."""
-    return await _move(store, job, store.queries.close_job, failed_reason=storable(reason))
+async def close(store: Store, job: OpenJob, reason: str, trace: str = "") -> bool:
+    """Fails a job whose end is known from elsewhere.
+
+    Args:
+        store: Postgres.
+        job: The job as it was read.
+        reason: Why, in words for its owner.
+        trace: What is known of the last error, for admins.
+
+    Returns:
+        Whether the job was still as it was read.
+    """
+    traces = [storable(trace)] if trace else []
+    return await _move(store, job, store.queries.close_job, failed_reason=storable(reason), traces=traces)
 
 
 async def _move(store: Store, job: OpenJob, move: Any, **how: Any) -> bool:
@@ -83,5 +78,5 @@ async def _move(store: Store, job: OpenJob, move: Any, **how: Any) -> bool:
     async with store.transaction() as connection:
         media_item = await move(connection, id=job.id, fence=job.fence, **how)
         if media_item is not None:
-            await derive_status(store, connection, media_item)
+            await derive_statuses(store, connection, [media_item])
         return media_item is not None

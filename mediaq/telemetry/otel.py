@@ -82,12 +82,10 @@ def _texts(parent: Mapping[str, Any]) -> dict[str, str]:
 @asynccontextmanager
 async def open_otel() -> AsyncIterator[OtelTracer]:
     """Yields a tracer whose spans are sent by OTLP, as OpenTelemetry's environment variables say."""
-    named = "OTEL_SERVICE_NAME" in os.environ or SERVICE_NAME in os.environ.get(
-        "OTEL_RESOURCE_ATTRIBUTES", ""
-    )
-    provider = TracerProvider(
-        resource=Resource.create({} if named else {SERVICE_NAME: "mediaq"}), shutdown_on_exit=False
-    )
+    # What is given here would win over what the environment says.
+    told = "OTEL_SERVICE_NAME" in os.environ or SERVICE_NAME in os.environ.get("OTEL_RESOURCE_ATTRIBUTES", "")
+    resource = Resource.create({} if told else {SERVICE_NAME: "mediaq"})
+    provider = TracerProvider(resource=resource, shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     try:
         yield OtelTracer(provider)

@@ -36,14 +36,14 @@ def ignore(line: str, demo: psutil.Process) -> None:
     """Let the demo run undisturbed."""
 
 
-def run_demo(data: Path, *arguments: str | Path, watch: Watch = ignore) -> Shown:
+def run_demo(data: Path, *arguments: str | Path, watch: Watch = ignore, **variables: str) -> Shown:
     """Run the demo with its data in a folder; `watch` is called with each line as it is written."""
     started = monotonic()
     output = ""
     seen: set[psutil.Process] = set()
     with subprocess.Popen(
         [SCRIPT, *arguments],
-        env={**os.environ, "TMPDIR": str(data)},
+        env={**os.environ, "TMPDIR": str(data), **variables},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -162,7 +162,8 @@ def test_a_killed_worker_is_started_again_and_the_demo_ends_well(data: Path) -> 
             for worker in killed:
                 worker.kill()
 
-    shown = run_demo(data, watch=kill)
+    # A call that the killed worker made is repeated when its own time is over.
+    shown = run_demo(data, watch=kill, MEDIAQ_AWS__CALL_TIMEOUT="5")
 
     assert shown.status == 0, shown.output
     assert "worker ended with status -9; starting it again" in shown.output

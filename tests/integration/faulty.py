@@ -53,7 +53,7 @@ GO = "faulty:go"
 def victim(redis_url: str, *queues: str) -> Iterator[subprocess.Popen[bytes]]:
     """Runs our worker in a process of its own while the block runs."""
     module = [sys.executable, "-m", "rq.cli"]
-    variables = {**os.environ, **SETTINGS, "PYTHONPATH": str(HERE), "RQ_REDIS_URL": redis_url}
+    variables = {**os.environ, **SETTINGS, "PYTHONPATH": f"{HERE}:{HERE.parent}", "RQ_REDIS_URL": redis_url}
     process = subprocess.Popen(
         [*module, *OUR_WORKER[1:], *queues],
         env=variables,

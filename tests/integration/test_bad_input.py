@@ -224,7 +224,7 @@ async def test_a_bad_request_is_refused_and_the_wrong_field_named(
     [
         (None, "a token is needed: send the header Authorization: Bearer TOKEN"),
         ("Basic dTpw", "a token is needed: send the header Authorization: Bearer TOKEN"),
-        ("Bearer nonsense", "the token is not accepted: Not enough segments"),
+        ("Bearer nonsense", "the token is not accepted: it is no JWT"),
         (
             f"Bearer {token_for(USER, secret='another secret, long enough for HS256')}",
             "the token is not accepted: Signature verification failed",

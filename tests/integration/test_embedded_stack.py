@@ -52,7 +52,7 @@ async def test_stack_json_says_how_to_join_while_the_stack_runs(tmp_path: Path) 
             "REDIS_URL", "RQ_REDIS_URL", "RQ_DASHBOARD_REDIS_URL", "DATABASE_URL",
             "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3",
             "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY",
-            "MEDIAQ_API_URL", "MEDIAQ_AUTH__SECRET", "MEDIAQ_AWS__BUCKET",
+            "MEDIAQ_API_URL", "MEDIAQ_AUTH__COOKIE_SECURE", "MEDIAQ_AUTH__SECRET", "MEDIAQ_AWS__BUCKET",
             "MEDIAQ_SERVICE__HOST", "MEDIAQ_SERVICE__PORT",
         }  # fmt: skip
         assert await valkey.accepting(written["env"]["REDIS_URL"])

@@ -5,10 +5,10 @@ import asyncio
 import pytest
 from store_kit import JOB, accepted, completed, lapse, look, media_item, started
 
-from mediaq.model import Job, JobStatus, OpenJob
+from mediaq.model import Job, JobStatus, OpenJob, Place
 from mediaq.store import attempts, open_jobs
 from mediaq.store.attempts import Ending
-from mediaq.store.open_jobs import START, Place
+from mediaq.store.open_jobs import START
 from mediaq.store.pool import Store
 
 pytest_plugins = ["store_fixtures"]

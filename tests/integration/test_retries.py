@@ -180,8 +180,10 @@ async def test_a_fault_of_our_own_fails_the_attempt_and_keeps_its_trace_for_admi
         "embedding-generation", {"mediaItemId": "m", "contentType": "text", "content": "A fine day."}
     )
     assert (job["status"], job["attemptsMade"]) == ("delayed", 1)
-    assert job["failedReason"] == "generateEmbedding: a fault in mediaq (KeyError)"
+    assert job["failedReason"] == "generateEmbedding: a fault in mediaq"
     assert [cost["certainty"] for cost in job["costs"]] == ["possibly_billed"]
+    assert job["progress"]["subTasks"]["generateEmbedding"]["message"] == "a fault in mediaq"
+    assert job["stacktrace"] == []
     url = f"/api/queues/embedding-generation/{job['id']}"
     seen = await api.http.get(url, headers=api.as_user("boss", admin=True))
     assert "KeyError: 'data'" in seen.json()["stacktrace"][0]

@@ -25,6 +25,7 @@ from mediaq.model import Job, JobStatus, Progress, Settled, TaskStatus
 from mediaq.store import attempts, jobs, leases, operations
 from mediaq.store.acceptance import accept
 from mediaq.store.attempts import Ending
+from mediaq.store.jobs import Wanted
 from mediaq.store.pool import Store
 
 pytest_plugins = ["store_fixtures"]
@@ -301,15 +302,15 @@ async def test_jobs_are_listed_newest_first_by_user_and_status(store: Store) -> 
     theirs = await accepted(store, user_id="bob", media_item_id="film")
     await started(store, mine[0])
 
-    async def listed(**wanted: Any) -> list[str]:
-        found = await jobs.list_jobs(store, **{"user_id": None, "status": None, "most": 10, **wanted})
+    async def listed(most: int = 10, **wanted: Any) -> list[str]:
+        found = await jobs.list_jobs(store, Wanted(**wanted), most=most, seconds=PATIENCE)
         return [job.id for job in found]
 
     newest = [theirs.id, *(job.id for job in reversed(mine))]
     assert await listed() == newest
     assert await listed(most=2) == newest[:2]
     assert await listed(user_id="ann") == newest[1:]
-    assert await listed(status="active") == [mine[0].id]
+    assert await listed(status=JobStatus.ACTIVE) == [mine[0].id]
 
 
 async def test_a_lease_is_one_owners_until_it_runs_out_or_is_dropped(store: Store) -> None:

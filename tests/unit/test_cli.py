@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import click
+import jwt
 import psutil
 import pytest
 
@@ -126,3 +127,18 @@ def test_a_worker_imports_nothing_that_it_does_not_need(script: str) -> None:
 def test_a_job_of_mediaqs_own_imports_what_a_worker_does_not() -> None:
     """Shows that the names above are the right ones."""
     assert imported("import mediaq.tasks")[0] >= HEAVY - {"aioboto3", "boto3", "rich", "starlette", "uvicorn"}
+
+
+def test_a_token_carries_what_is_asked_for_where_the_settings_name_the_claims(
+    say: Say, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = "a secret of at least thirty-two bytes"
+    monkeypatch.setenv("MEDIAQ_AUTH__SECRET", secret)
+    status, _, complaint = say("token", "ann", "--cost-center", "cc-1")
+    assert (status, "MEDIAQ_AUTH__COST_CENTERS_CLAIM" in complaint) == (1, True)
+    monkeypatch.setenv("MEDIAQ_AUTH__ADMIN_CLAIM", "org.roles.admin")
+    monkeypatch.setenv("MEDIAQ_AUTH__COST_CENTERS_CLAIM", "org.centres")
+    status, token, _ = say("token", "ann", "--admin", "--cost-center", "cc-1", "--cost-center", "cc-2")
+    claims = jwt.decode(token.strip(), secret, ["HS256"])
+    assert (status, claims["sub"]) == (0, "ann")
+    assert claims["org"] == {"roles": {"admin": True}, "centres": ["cc-1", "cc-2"]}

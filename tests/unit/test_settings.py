@@ -196,6 +196,26 @@ def test_variables_that_are_not_settings_are_left_alone(monkeypatch: pytest.Monk
         ("[redis]\ntimeout = nan", "redis.timeout", "a finite number is wanted"),
         ("[service]\nhost = 127", "service.host", "a text is wanted"),
         ("[auth]\nsecret = 5", "auth.secret", "a text is wanted"),
+        ('[auth]\ns3_key_prefix = "users/{user}/"', "auth.s3_key_prefix", "is the only field"),
+        ('[auth]\ns3_key_prefix = "users/{userId!r}/"', "auth.s3_key_prefix", "is the only field"),
+        ('[auth]\ns3_key_prefix = "users/{{userId}}/"', "auth.s3_key_prefix", "is the only field"),
+        ('[auth]\ns3_key_prefix = "users/{userId}"', "auth.s3_key_prefix", "must end with a slash"),
+        ('[auth]\ns3_key_prefix = "/users/"', "auth.s3_key_prefix", "no part between slashes may"),
+        (
+            '[auth]\ns3_key_prefix = "users//{userId}/"',
+            "auth.s3_key_prefix",
+            "no part between slashes may",
+        ),
+        (
+            '[auth]\ns3_key_prefix = "users/../{userId}/"',
+            "auth.s3_key_prefix",
+            "no part between slashes may",
+        ),
+        ('[auth]\ns3_key_prefix = "/"', "auth.s3_key_prefix", "no part between slashes may"),
+        ('[auth]\njwks_url = "keys.json"', "auth.jwks_url", "a URL that begins with https"),
+        ('[auth]\njwks_url = "file:///etc/passwd"', "auth.jwks_url", "a URL that begins with https"),
+        ('[auth]\njwks_url = "https://"', "auth.jwks_url", "a URL that begins with https"),
+        ('[auth]\nsecret = "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"', "auth.secret", "at least 32 bytes"),
         ('[logs]\nlevel = "LOUD"', "logs.level", "not in literals ('TRACE', 'DEBUG'"),
         ('[embedding]\nprovider = "acme"', "embedding.provider", "not in literals ('bedrock', 'openai')"),
         ('[worker]\nfunctions = "a.b"', "worker.functions", "a list of texts is wanted, as in ["),
@@ -312,10 +332,11 @@ def test_a_urls_password_is_shown_as_stars(url: str, as_shown: str) -> None:
 def test_no_secret_is_in_what_is_shown_or_logged(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REDIS_URL", "redis://:s3cret@host")
     monkeypatch.setenv("DATABASE_URL", "postgresql://ann:s3cret@host/mediaq")
-    monkeypatch.setenv("MEDIAQ_AUTH__SECRET", "s3cret")
+    secret = "s3cret, and long enough for HS256"
+    monkeypatch.setenv("MEDIAQ_AUTH__SECRET", secret)
     monkeypatch.setenv("MEDIAQ_EMBEDDING__OPENAI_KEY", "s3cret")
     settings = load_settings()
-    assert str(settings.auth.secret) == "s3cret"
+    assert str(settings.auth.secret) == secret
     assert "s3cret" not in repr(settings)
     values = {key: value for key, value, _ in shown(settings)}
     assert values["auth.secret"] == values["embedding.openai_key"] == "***"

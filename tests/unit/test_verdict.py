@@ -45,6 +45,12 @@ def test_a_job_that_was_ended_with_rqs_tools_is_closed(status: str, reason: str)
     assert decided({"status": "active"}, status=status) == Close(reason)
 
 
+@pytest.mark.parametrize("status", ["finished", "failed", "stopped", "canceled"])
+def test_how_a_job_ended_before_it_was_opened_again_does_not_count(status: str) -> None:
+    assert decided({"opening": 2}, status=status, opening=1) == Push()
+    assert decided({"opening": 2}, status=status, opening=2) == decided({}, status=status)
+
+
 @pytest.mark.parametrize(
     ("listed", "age", "decision"),
     [(True, 3600, Leave()), (False, 59, Leave()), (False, 60, Leave()), (False, 61, Doubt())],
@@ -102,14 +108,14 @@ def test_a_job_whose_worker_died_or_failed_to_start_it_is_pushed_up_to_the_poiso
     assert decided({"status": job, "deaths": 2}, **seen) == Push(death)
     given_up = decided({"status": job, "deaths": 3}, **seen)
     assert isinstance(given_up, Close)
-    assert given_up.reason.startswith("gave up after 4 workers died or could not start it; the last one: ")
-    assert seen.get("error", "no sign of life") in given_up.reason
+    assert given_up.reason == "gave up after 4 workers died or could not start it"
+    assert given_up.trace == seen.get("error", "no sign of life")
 
 
 def test_a_failure_without_a_reason_is_one_that_names_none() -> None:
     given_up = decided({"deaths": 3}, status="failed")
     assert isinstance(given_up, Close)
-    assert given_up.reason.endswith("; the last one: no reason on record")
+    assert given_up.trace == "no reason on record"
 
 
 @pytest.mark.parametrize("job", ["waiting", "active", "delayed"])

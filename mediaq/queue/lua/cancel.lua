@@ -1,12 +1,15 @@
 -- Guarantees: a job that has not ended is cancelled in one step, as RQ cancels one: it leaves its queue or
 -- registry, enters the registry of cancelled jobs, and the jobs that wait for it go on waiting. Workers that run
--- it are told to stop; with its entry in the started registry they have lost their fence.
+-- it are told to stop; with its entry in the started registry they have lost their fence. One of another opening
+-- than the one that is meant is left alone.
 -- After admit.lua.
 -- KEYS: rq:job:ID, rq:queue:Q, rq:canceled:Q
--- ARGV: RQ's prefix, now (epoch seconds), now (as RQ writes it), the queue's name, the job's id
--- Returns: absent (from this queue), ended, or canceled
+-- ARGV: RQ's prefix, now (epoch seconds), now (as RQ writes it), the queue's name, the job's id, seconds that it stays
+--       from now on (or empty: for ever, as in RQ), the opening that is meant (or empty: any)
+-- Returns: absent (from this queue), ended (or of another opening), or canceled
 local job, list, canceled = unpack(KEYS)
 local rq, now, written, queue, id = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4], ARGV[5]
+local stays, opening = ARGV[6], ARGV[7]
 
 local function stop(execution)
     local member = id .. ':' .. execution
@@ -33,6 +36,9 @@ end
 if status == 'finished' or status == 'failed' or status == 'stopped' or status == 'canceled' then
     return 'ended'
 end
+if opening ~= '' and opening ~= (redis.call('HGET', job, 'mediaq_opening') or '0') then
+    return 'ended'
+end
 
 local executions = status == 'started' and redis.call('ZRANGE', rq .. ':executions:' .. id, 0, -1) or {}
 redis.call('HSET', job, 'status', 'canceled')
@@ -49,5 +55,9 @@ for _, execution in ipairs(executions) do
 end
 if limit and limit ~= '' then
     leave_limit(limit, redis.call('ZCOUNT', rq .. ':executions:' .. id, '(' .. math.floor(now), '+inf') > 0)
+end
+if stays ~= '' then
+    redis.call('EXPIRE', job, stays)
+    redis.call('EXPIRE', rq .. ':results:' .. id, stays)
 end
 return 'canceled'

@@ -4,11 +4,11 @@
 -- others to the back.
 -- After fair.lua, admit.lua.
 -- KEYS: rq:job:ID, rq:queue:Q, rq:queue:Q:intermediate, rq:queues, rq:results:ID, rq:finished:Q, rq:failed:Q,
---       rq:wip:Q, rq:executions:ID, rq:scheduled:Q
+--       rq:wip:Q, rq:executions:ID, rq:scheduled:Q, rq:canceled:Q
 -- ARGV: RQ's prefix, seconds beyond now at which a living worker's execution expires at least, now (as RQ
 --       writes it), job id, the status it was seen in and its enqueued_at (each empty where there was none), 1 where
 --       its id was seen in the list without it, then the names and values of the job's hash but for its status
-local job, list, intermediate, queues, results, finished, failed, wip, executions, scheduled = unpack(KEYS)
+local job, list, intermediate, queues, results, finished, failed, wip, executions, scheduled, canceled = unpack(KEYS)
 local rq, alive, written, id = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 
 local function read(field)
@@ -25,8 +25,9 @@ end
 if status == 'scheduled' and redis.call('ZSCORE', scheduled, id) then
     return 0
 end
--- A stock worker has an execution a moment before the status says so.
-if (status == 'started' or status == 'queued')
+-- A stock worker has an execution a moment before the status says so, and still has it a moment after the job was
+-- cancelled: until then it may say of the job how it ended.
+if (status == 'started' or status == 'queued' or status == 'canceled')
     and redis.call('ZCOUNT', executions, redis.call('TIME')[1] + alive, '+inf') > 0 then
     return 0
 end
@@ -47,6 +48,7 @@ end
 redis.call('ZREM', scheduled, id)
 redis.call('ZREM', finished, id)
 redis.call('ZREM', failed, id)
+redis.call('ZREM', canceled, id)
 redis.call('HSET', job, unpack(ARGV, 8))
 redis.call('SADD', queues, list)
 push(rq, id, redis.call('HGET', job, 'origin'), false, written)

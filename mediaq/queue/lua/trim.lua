@@ -1,12 +1,13 @@
 -- Guarantees: the registries and the index of ends lose what has expired, the index learns of the jobs that
--- stock workers finished, then the oldest finished jobs beyond the limit are forgotten. Calls go on where the
--- last one left off. Bounded: looks at about ARGV[5] entries of each registry and twice as many of the index.
+-- stock workers finished, then the oldest finished jobs beyond the limit are forgotten. The registry of cancelled
+-- jobs, whose entries do not expire, loses those whose jobs are gone. Calls go on where the last one left off.
+-- Bounded: looks at about ARGV[5] entries of each registry and twice as many of the index.
 -- After evict.lua.
--- KEYS: rq:finished:Q, rq:failed:Q, the index of ends, where the passes have got to
+-- KEYS: rq:finished:Q, rq:failed:Q, the index of ends, where the passes have got to, rq:canceled:Q
 -- ARGV: RQ's prefix, our prefix, queue, now (epoch seconds), how many entries at most, how many jobs stay (or
 --       empty)
 -- Returns: {how many jobs were forgotten, 1 if there is more of what has expired or is too many else 0}
-local finished, failed, ended, reached = unpack(KEYS)
+local finished, failed, ended, reached, canceled = unpack(KEYS)
 local rq, ours, queue, now, most = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
 local keep = tonumber(ARGV[6])
 local more, went = 0, 0
@@ -71,6 +72,11 @@ end
 for _, id in ipairs(next_ids(ended)) do
     if not redis.call('ZSCORE', finished, id) then
         redis.call('ZREM', ended, id)
+    end
+end
+for _, id in ipairs(next_ids(canceled)) do
+    if redis.call('EXISTS', rq .. ':job:' .. id) == 0 then
+        redis.call('ZREM', canceled, id)
     end
 end
 if keep then

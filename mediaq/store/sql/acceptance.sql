@@ -1,24 +1,34 @@
--- name: insert_media_item!
--- Guarantees: an unknown media item belongs to the caller from now on; a known one stays whose it is.
-insert into media_items (id, user_id) values (:id, :user_id) on conflict (id) do nothing;
+-- name: insert_media_items!
+-- Guarantees: unknown media items belong to the caller from now on; known ones stay whose they are. In one order, so
+-- that of two who bring the same none waits for the other in a circle.
+insert into media_items (id, user_id) select id, :user_id from unnest(:ids::text[]) as id order by id
+on conflict (id) do nothing;
 
--- name: media_item_owner$
--- Guarantees: the owner it returns cannot lose the item before the transaction ends.
-select user_id from media_items where id = :id for key share;
+-- name: media_item_owners
+-- Guarantees: the owners it returns cannot lose the items before the transaction ends.
+select id, user_id from media_items where id = any(:ids::text[]) order by id for key share;
 
--- name: forget_old_key!
+-- name: forget_old_keys!
 -- Guarantees: an idempotency key is free again a day after the job that used it.
 update jobs set idempotency_key = null
-where user_id = :user_id and idempotency_key = :idempotency_key and accepted_at < now() - interval '24 hours';
+where id in (
+    select id from jobs
+    where user_id = :user_id and idempotency_key = any(:keys::text[]) and accepted_at < now() - interval '24 hours'
+    order by id for no key update);
 
--- name: insert_job^
+-- name: insert_jobs
 -- Guarantees: one job an id, and one per user and idempotency key; waits for a transaction that is inserting one
 -- of the same, and returns no row where either is taken.
 insert into jobs (id, type, user_id, cost_center, media_item_id, request, progress, max_attempts, idempotency_key, digest)
-values (:id, :type, :user_id, :cost_center, :media_item_id, :request, :progress, :max_attempts, :idempotency_key, :digest)
+select id, type, user_id, cost_center, media_item_id, request, progress, max_attempts, idempotency_key, digest
+from json_to_recordset(:rows) as given (
+    n int, id text, type text, user_id text, cost_center text, media_item_id text, request json, progress json,
+    max_attempts int, idempotency_key text, digest text)
+order by n
 on conflict do nothing
 returning *;
 
--- name: accepted_job^
--- Guarantees: finds the job that stood in the way of an insert.
-select * from jobs where id = :id or (user_id = :user_id and idempotency_key = :idempotency_key);
+-- name: accepted_jobs
+-- Guarantees: finds the jobs that stood in the way of an insert.
+select * from jobs
+where id = any(:ids::text[]) or (user_id = :user_id and idempotency_key = any(:keys::text[]));

@@ -1,9 +1,9 @@
--- name: lock_media_item$
--- Guarantees: those who derive an item's status from its jobs do so one after the other.
-select id from media_items where id = :id for no key update;
+-- name: lock_media_items!
+-- Guarantees: those who derive items' statuses from their jobs do so one after the other, and in no circle.
+select id from media_items where id = any(:ids::text[]) order by id for no key update;
 
 -- name: lock_media_items_of!
--- Guarantees: those who derive items' statuses from their jobs do so one after the other, and in no circle.
+-- Guarantees: as of lock_media_items, for the items of some jobs.
 select id from media_items
 where id in (select media_item_id from jobs where id = any(:ids::text[]))
 order by id for no key update;

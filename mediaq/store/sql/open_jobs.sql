@@ -1,7 +1,8 @@
 -- name: open_jobs
 -- Guarantees: reads open jobs without a live owner, in the order in which they were accepted, and of each what is
 -- small: a request may have a megabyte. Those of the last moment are still with who accepts them.
-select id, type, user_id, status, progress, attempts, max_attempts, deaths, died_of_push, fence, accepted_at, due_at
+select id, type, user_id, status, progress, attempts, max_attempts, deaths, died_of_push, fence, accepted_at, due_at,
+       opening
 from jobs
 where status in ('waiting', 'active', 'delayed')
   and (accepted_at, id) > (:accepted_at, :id)
@@ -35,8 +36,8 @@ returning media_item_id;
 -- name: close_job$
 -- Guarantees: closes a job whose end is known from elsewhere, unless someone started it meanwhile.
 update jobs
-set status = 'failed', failed_reason = :failed_reason, finished_at = now(), lease_owner = null, lease_until = null,
-    due_at = null
+set status = 'failed', failed_reason = :failed_reason, stacktrace = stacktrace || :traces::text[],
+    finished_at = now(), lease_owner = null, lease_until = null, due_at = null
 where id = :id and fence = :fence and status in ('waiting', 'active', 'delayed')
   and (lease_until is null or lease_until < now())
 returning media_item_id;

@@ -1,0 +1,169 @@
+"""The routes that accept jobs, one or many."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from http import HTTPStatus
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+from starlette.requests import Request
+from starlette.responses import Response
+
+from mediaq.dispatch import push_all
+from mediaq.errors import CommitUnknown
+from mediaq.model import Job, JobStatus, NewJob
+from mediaq.pipelines.operation import Pipeline
+from mediaq.resources import Resources
+from mediaq.service.answers import answer, links
+from mediaq.service.bodies import decode_body, read_body
+from mediaq.service.endpoint import Call
+from mediaq.service.ownership import refuse_what_is_anothers
+from mediaq.service.problems import Problem, as_problem, unknown, unknown_batch
+from mediaq.service.queues import find_job_type
+from mediaq.store.acceptance import Accepted, accept, accept_all
+
+LONGEST_KEY = 255
+MOST_JOBS = 1000
+
+
+class Batch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Several jobs of one type.
+
+    Args:
+        jobs: What each would be asked for by alone.
+    """
+
+    jobs: Annotated[list[msgspec.Raw], Meta(min_length=1, max_length=MOST_JOBS)]
+
+
+async def post_job(call: Call) -> Response:
+    """Accepts a job: on record first, then in its queue. Once on record it is kept, whatever follows."""
+    resources, pipeline = call.resources, find_job_type(call)
+    body = await read_body(call.request)
+    new = _new_job(call, pipeline, body, idempotency_key=_idempotency_key(call.request))
+    # Known to be away, Redis is refused for before anything is on record.
+    await resources.queues[new.type].ping()
+    accepted = await _accept(resources, new)
+    await _push_new(resources, [accepted])
+    headers = {"Location": links(accepted.job)["self"]}
+    return answer(_show(accepted.job), HTTPStatus.ACCEPTED, headers)
+
+
+async def post_batch(call: Call) -> Response:
+    """Accepts jobs together: one transaction, one pipelined push, an outcome for each in the order given.
+
+    That is answered by 200: the batch as a whole was dealt with, and each outcome has a status of its own.
+    (207 is WebDAV's, with a body that it defines.)
+    """
+    resources, pipeline = call.resources, find_job_type(call)
+    body = await read_body(call.request)
+    asked = decode_body(body, Batch).jobs
+    key = _idempotency_key(call.request)
+    digest = "" if key is None else _hash(msgspec.json.decode(body))
+    checked = [
+        _checked(call, pipeline, bytes(one), _key_of_one(key, n), digest) for n, one in enumerate(asked)
+    ]
+    news = [new for new in checked if isinstance(new, NewJob)]
+    await resources.queues[pipeline.queue].ping()
+    accepted = await _accept_all(resources, news)
+    await _push_new(resources, [one for one in accepted.values() if isinstance(one, Accepted)])
+    outcomes = [_outcome(accepted[new.id] if isinstance(new, NewJob) else new) for new in checked]
+    return answer({"outcomes": outcomes})
+
+
+def _checked(call: Call, pipeline: Pipeline, body: bytes, key: str | None, digest: str) -> NewJob | Problem:
+    try:
+        return _new_job(call, pipeline, body, idempotency_key=key, batch=digest)
+    except Problem as problem:
+        return problem
+
+
+def _new_job(
+    call: Call, pipeline: Pipeline, body: bytes, *, idempotency_key: str | None, batch: str = ""
+) -> NewJob:
+    asked, user_id = msgspec.to_builtins(decode_body(body, pipeline.request)), call.caller.user_id
+    refuse_what_is_anothers(call.caller, asked, call.resources.settings.auth.s3_key_prefix)
+    asked.pop("userId", None)
+    queue = call.resources.settings.queues.named(pipeline.queue)
+    return NewJob(
+        id=uuid.uuid4().hex,
+        type=pipeline.queue,
+        user_id=user_id,
+        media_item_id=asked["mediaItemId"],
+        cost_center=asked.get("costCenter"),
+        request=asked,
+        operations=pipeline.planned(asked),
+        max_attempts=queue.attempts,
+        idempotency_key=idempotency_key,
+        digest=_digest(pipeline, asked, batch),
+    )
+
+
+def _idempotency_key(request: Request) -> str | None:
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and not 1 <= len(key) <= LONGEST_KEY:
+        raise Problem(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            f"Idempotency-Key: it has 1 to {LONGEST_KEY} characters",
+            field="Idempotency-Key",
+        )
+    return key
+
+
+def _key_of_one(key: str | None, n: int) -> str | None:
+    """Returns the key of a batch's job by its place; no header has such a one, which begins with a space."""
+    return None if key is None else f" {n} {key}"
+
+
+def _digest(pipeline: Pipeline, asked: Any, batch: str) -> str:
+    # Of a batch's job it depends on all of the batch: another one is another request.
+    told = [pipeline.queue, asked, batch] if batch else [pipeline.queue, asked]
+    return _hash(told)
+
+
+def _hash(told: Any) -> str:
+    return hashlib.sha256(msgspec.json.encode(told, order="deterministic")).hexdigest()
+
+
+async def _accept(resources: Resources, new: NewJob) -> Accepted:
+    try:
+        with resources.telemetry.tracer.span("accept", mediaq_job_id=new.id):
+            return Accepted(*await accept(resources.store, new, resources.settings.database.timeout))
+    except CommitUnknown as error:
+        raise unknown(new, links(new)) from error
+
+
+async def _accept_all(resources: Resources, news: Sequence[NewJob]) -> Mapping[str, Accepted | Problem]:
+    """Puts jobs on record; returns the outcomes by the ids of those asked for."""
+    if not news:
+        return {}
+    try:
+        with resources.telemetry.tracer.span("accept", mediaq_jobs=len(news)):
+            outcomes = await accept_all(resources.store, news, resources.settings.database.timeout)
+    except CommitUnknown as error:
+        raise unknown_batch(news) from error
+    return {
+        new.id: outcome if isinstance(outcome, Accepted) else as_problem(outcome)
+        for new, outcome in zip(news, outcomes, strict=True)
+    }
+
+
+async def _push_new(resources: Resources, accepted: Iterable[Accepted]) -> None:
+    # One that had to be asked for again may have been found, pushed and run meanwhile.
+    await push_all(
+        resources, [one.job for one in accepted if one.is_new and one.job.status is JobStatus.WAITING]
+    )
+
+
+def _outcome(outcome: Accepted | Problem) -> dict[str, Any]:
+    if isinstance(outcome, Accepted):
+        return {**_show(outcome.job), "status": HTTPStatus.ACCEPTED, "jobStatus": outcome.job.status}
+    return {"status": outcome.status, "error": outcome.detail, **outcome.further}
+
+
+def _show(job: Job) -> dict[str, Any]:
+    return {"id": job.id, "jobType": job.type, "status": job.status, "links": links(job)}

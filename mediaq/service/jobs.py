@@ -1,0 +1,175 @@
+"""The routes of jobs on record: shown, listed, cancelled, run again."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta
+from http import HTTPStatus
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, field
+from starlette.responses import Response
+
+from mediaq import interventions
+from mediaq.model import Job, JobStatus, Place
+from mediaq.pipelines.catalog import PIPELINES
+from mediaq.pipelines.requests import Name
+from mediaq.service.answers import answer, links, show_job, show_summary
+from mediaq.service.cursor import EPOCH, read_cursor, write_cursor
+from mediaq.service.endpoint import Call
+from mediaq.service.problems import Problem
+from mediaq.service.queues import find_job_type
+from mediaq.store import jobs
+from mediaq.store.jobs import Wanted
+from mediaq.store.writer import Row
+
+# What RQ takes as a job's id.
+JOB_ID = re.compile("[A-Za-z0-9_-]+")
+# Jobs that one answer lists, unless told, and at most.
+LISTED, MOST_LISTED = 50, 200
+# The end of the year 9999, which is as late as dates go.
+LATEST = 253_402_300_799_000
+
+JobType = Annotated[str, Meta(pattern=f"^({'|'.join(PIPELINES)})$")]
+Time = Annotated[int, Meta(ge=0, le=LATEST, description="Milliseconds since the epoch, UTC, as in answers.")]
+
+
+class Filters(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel", kw_only=True):
+    """Which jobs are meant.
+
+    Args:
+        user_id: Whose; without it, the caller's own, and to admins everybody's.
+        job_type: Of which type.
+        media_item_id: About which media item.
+        cost_center: On whose account.
+        since: Accepted then or later.
+        until: Accepted before.
+    """
+
+    user_id: Name | None = None
+    job_type: JobType | None = None
+    media_item_id: Name | None = None
+    cost_center: Name | None = None
+    since: Time | None = field(default=None, name="from")
+    until: Time | None = field(default=None, name="to")
+
+
+class ListQuery(Filters, frozen=True, forbid_unknown_fields=True, rename="camel", kw_only=True):
+    """Which jobs are listed.
+
+    Args:
+        status: In which state.
+        limit: How many one answer has at most.
+        cursor: Where the last answer ended, its `nextCursor`.
+    """
+
+    status: JobStatus | None = None
+    limit: Annotated[int, Meta(ge=1, le=MOST_LISTED)] = LISTED
+    cursor: str | None = None
+
+
+class RetryQuery(Filters, frozen=True, forbid_unknown_fields=True, rename="camel", kw_only=True):
+    """Which failed jobs are run again.
+
+    Args:
+        status: What goes without saying.
+    """
+
+    status: Literal["failed"] = "failed"
+
+
+async def get_job(call: Call) -> Response:
+    """Shows a job to its owner and to admins."""
+    job, costs = await _find(call)
+    return answer(show_job(job, costs, call.caller))
+
+
+async def get_jobs(call: Call) -> Response:
+    """Lists the caller's jobs, the newest first; to admins, everybody's."""
+    query, resources = call.query, call.resources
+    secret = str(resources.settings.auth.secret)
+    found = await jobs.list_jobs(
+        resources.store,
+        _wanted(call, query.status),
+        # One more tells whether there are more.
+        most=query.limit + 1,
+        seconds=resources.settings.database.timeout,
+        before=None if query.cursor is None else read_cursor(query.cursor, secret),
+    )
+    listed = found[: query.limit]
+    cursor = write_cursor(Place.of(listed[-1]), secret) if len(found) > query.limit else None
+    return answer({"jobs": [show_summary(job) for job in listed], "nextCursor": cursor})
+
+
+async def delete_job(call: Call) -> Response:
+    """Cancels a job that has not ended. What is on record then is final, whatever still has to stop: 200."""
+    job, _ = await _find(call)
+    # It may be deleted meanwhile, with its media item.
+    job, costs = await interventions.cancel(call.resources, job.id) or await _find(call)
+    if not job.cancelled:
+        raise _conflict(job, f"has ended already, and cannot be cancelled: it {_ending(job)}")
+    return answer(show_job(job, costs, call.caller))
+
+
+async def retry_job(call: Call) -> Response:
+    """Runs a job again that failed or was cancelled."""
+    job, _ = await _find(call)
+    if job.status is JobStatus.COMPLETED:
+        raise _conflict(job, "has completed: there is nothing to run again")
+    if job.status is not JobStatus.FAILED or not await interventions.retry(call.resources, [job.id]):
+        raise _conflict(job, "has not ended: it is run without a retry")
+    content = {"id": job.id, "jobType": job.type, "status": JobStatus.WAITING, "links": links(job)}
+    return answer(content, HTTPStatus.ACCEPTED, {"Location": links(job)["self"]})
+
+
+async def retry_jobs(call: Call) -> Response:
+    """Runs jobs again that failed; not those that were cancelled: who gave them up asks for each."""
+    opened, more = await interventions.retry_failed(call.resources, _wanted(call, JobStatus.FAILED))
+    return answer({"retried": len(opened), "ids": [job.id for job in opened], "more": more})
+
+
+async def _find(call: Call) -> tuple[Job, list[Row]]:
+    """Returns the job that the path names, and its cost rows.
+
+    Raises:
+        Problem: 404 where there is none, 403 where it is another user's.
+    """
+    job_type, job_id, resources = find_job_type(call).queue, call.path["job_id"], call.resources
+    found = None
+    if JOB_ID.fullmatch(job_id):
+        found = await jobs.find_with_costs(resources.store, job_id, resources.settings.database.timeout)
+    if found is None or found[0].type != job_type:
+        raise Problem(HTTPStatus.NOT_FOUND, f"there is no {job_type} job {job_id}")
+    if not call.caller.may_see(found[0].user_id):
+        raise Problem(HTTPStatus.FORBIDDEN, f"job {job_id} belongs to another user")
+    return found
+
+
+def _wanted(call: Call, status: JobStatus | None) -> Wanted:
+    query, caller = call.query, call.caller
+    if query.user_id is not None and not caller.may_see(query.user_id):
+        raise Problem(HTTPStatus.FORBIDDEN, "userId: it is not the token's", field="userId")
+    return Wanted(
+        user_id=query.user_id if caller.admin else caller.user_id,
+        type=query.job_type,
+        status=status,
+        media_item_id=query.media_item_id,
+        cost_center=query.cost_center,
+        since=_time(query.since),
+        until=_time(query.until),
+    )
+
+
+def _time(millis: int | None) -> datetime | None:
+    # Answers round to the nearest millisecond: what they show as this one counts as not before it.
+    return None if millis is None else EPOCH + timedelta(milliseconds=millis, microseconds=-500)
+
+
+def _ending(job: Job) -> str:
+    return "completed" if job.status is JobStatus.COMPLETED else f"failed: {job.failed_reason}"
+
+
+def _conflict(job: Job, detail: str) -> Problem:
+    told: dict[str, Any] = {"jobStatus": job.status, "failedReason": job.failed_reason}
+    return Problem(HTTPStatus.CONFLICT, f"job {job.id} {detail}", **told)
