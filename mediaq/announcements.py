@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 from loguru import logger
@@ -13,7 +13,7 @@ from mediaq.model import Announcement, JobEvent
 from mediaq.queue import events
 
 
-async def announce(redis: Redis, told: Announcement) -> None:
+async def announce(redis: Redis, told: Announcement, carried: Mapping[str, str] | None = None) -> None:
     """Tells of a job, in Redis, after what is told is on record; Redis may be away.
 
     The end of a job is told without its results: listeners read them on record, where they find, a moment
@@ -22,9 +22,10 @@ async def announce(redis: Redis, told: Announcement) -> None:
     Args:
         redis: A client.
         told: The job, and what has become of it.
+        carried: What else RQ's `meta` of the job has, and keeps.
     """
     job, progress = told.job, told.progress
-    meta = None if progress is None else {"progress": dict(progress)}
+    meta = None if progress is None else {"progress": dict(progress), **(carried or {})}
     try:
         await events.announce(redis, job.id, _events(told), queue=job.type, share=job.user_id, meta=meta)
     except RedisError as error:

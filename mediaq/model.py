@@ -75,11 +75,9 @@ class SubTask:
 
     def as_json(self) -> dict[str, str]:
         """Returns the sub-task as it stands in Redis, Postgres and answers."""
-        return (
-            {"status": self.status}
-            if self.message is None
-            else {"status": self.status, "message": self.message}
-        )
+        # A plain text: a member of an enum, pickled, names its class, which no worker of ours resolves.
+        status = self.status.value
+        return {"status": status} if self.message is None else {"status": status, "message": self.message}
 
 
 @frozen

@@ -65,6 +65,10 @@ class Service:
     open_jobs: int = whole(
         0, "Jobs of each user that may be open at once; 0: as many as they like.", least=0, most=1_000_000
     )
+    metrics_token: ts.types.SecretStr = secret(
+        "Bearer token with which Prometheus may read /metrics; admins may with their own."
+    )
+    metrics_public: bool = switch(False, "Whether anybody may read /metrics, which tells of costs too.")
 
 
 @frozen
@@ -320,6 +324,10 @@ class Worker:
         1.0, "Seconds the event loop may be held before the stack of the guilty code is logged.", least=0.001
     )
     webhook_hosts: tuple[str, ...] = texts((), "Hosts that RQ's webhooks may be sent to.")
+    metrics_host: str = text("127.0.0.1", "Address at which a worker shows its metrics, to anybody.")
+    metrics_port: int = whole(
+        0, "Port at which a worker shows them, at /metrics; 0: it does not.", least=0, most=65535
+    )
 
     @dead_after.validator
     def _not_before_the_next_beats(self, _: Any, seconds: float) -> None:
@@ -339,6 +347,16 @@ class Upkeep:
     batch: int = whole(200, "Open jobs compared at a time.")
     lost_after: float = number(
         60.0, "Seconds a job may be queued in no list before it is pushed again.", least=0.001
+    )
+
+
+@frozen
+class Traces:
+    """Whether there are traces; OpenTelemetry's own environment variables say where they go."""
+
+    enabled: bool = switch(
+        False,
+        "Whether traces are sent by OTLP over HTTP; needs the extra traces, and OTel's own variables.",
     )
 
 
@@ -450,6 +468,7 @@ class Settings:
     worker: Worker = Worker()
     upkeep: Upkeep = Upkeep()
     logs: Logs = Logs()
+    traces: Traces = Traces()
     queues: Queues = Queues()
 
     def concurrency(self) -> dict[str, int]:

@@ -236,7 +236,8 @@ async def _made(
 ) -> Any:
     try:
         settled = await making
-        await operations.settle(work.tools.store, run, settled, certainty)
+        with work.tools.telemetry.tracer.span("settle", mediaq_operation=work.operation):
+            await operations.settle(work.tools.store, run, settled, certainty)
     except ProviderError as error:
         await operations.fail(work.tools.store, run, error)
         raise

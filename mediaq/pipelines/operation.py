@@ -22,6 +22,7 @@ from mediaq.pipelines.inflight import Inflight
 from mediaq.pipelines.notices import Notices
 from mediaq.settings import Settings
 from mediaq.store.pool import Store
+from mediaq.telemetry.telemetry import Telemetry
 
 T = TypeVar("T")
 Request = Mapping[str, Any]
@@ -44,6 +45,7 @@ class Tools:
         limits: What providers let the account do, kept by all workers together.
         converter: Makes JPEGs of images that AWS does not take as they are.
         notices: Wakes what waits for asynchronous jobs of AWS's.
+        telemetry: Told of what is done.
         flights: Calls under way here that other jobs want, too.
     """
 
@@ -57,6 +59,7 @@ class Tools:
     limits: Limits
     converter: Converter
     notices: Notices
+    telemetry: Telemetry
     flights: Flights = field(factory=Flights)
 
 

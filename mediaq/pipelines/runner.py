@@ -197,7 +197,8 @@ async def _perform(attempt: Attempt, operation: Operation, needed: Mapping[str, 
         shared=attempt.shared,
     )
     try:
-        return await operation.perform(work)
+        with attempt.tools.telemetry.operation(attempt.job.type, operation.name):
+            return await operation.perform(work)
     except OnRecord as late:
         if (late.operation, late.part) != (operation.name, ""):
             raise

@@ -187,11 +187,13 @@ class Watch:
             self._log()
 
     def _answer(self) -> None:
-        if self._logged and self._asked is not None:
-            held = time.monotonic() - self._asked
+        held = 0.0 if self._asked is None else time.monotonic() - self._asked
+        if self._logged:
             self._worker.log.warning(
                 "Worker %s: the event loop goes on, it was held for %.1f s", self._worker.name, held
             )
+        if self._worker.observer is not None:
+            self._worker.observer.loop_lagged(held)
         self._asked, self._logged = None, False
 
     def _log(self) -> None:

@@ -150,7 +150,8 @@ def _hash(told: Any) -> str:
 
 async def _accept(resources: Resources, new: NewJob) -> Accepted:
     try:
-        return Accepted(*await accept(resources.store, new, *_bounds(resources)))
+        with resources.telemetry.tracer.span("accept", mediaq_job_id=new.id):
+            return Accepted(*await accept(resources.store, new, *_bounds(resources)))
     except CommitUnknown as error:
         raise unknown(new, links(new)) from error
 
@@ -164,7 +165,8 @@ async def _accept_all(resources: Resources, news: Sequence[NewJob]) -> Mapping[s
     if not news:
         return {}
     try:
-        outcomes = await accept_all(resources.store, news, *_bounds(resources))
+        with resources.telemetry.tracer.span("accept", mediaq_jobs=len(news)):
+            outcomes = await accept_all(resources.store, news, *_bounds(resources))
     except CommitUnknown as error:
         raise unknown_batch(news) from error
     return {

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.routing import Mount, Route
 
 from mediaq.resources import open_resources
@@ -15,31 +16,45 @@ from mediaq.service.endpoints import ENDPOINTS
 from mediaq.service.follower import following
 from mediaq.service.health import get_healthz, get_readyz
 from mediaq.service.limits import Requests
+from mediaq.service.metrics import Standing, get_metrics
+from mediaq.service.observed import Observed
 from mediaq.service.problems import EXPECTED, answer_error
 from mediaq.service.streams import Records
 from mediaq.settings import Settings
+from mediaq.telemetry.crew import Crew
+from mediaq.telemetry.lag import watching_loop
+from mediaq.telemetry.telemetry import Telemetry
 from mediaq.upkeep import upkeep
 
 
-def create_app(settings: Settings) -> Starlette:
+def create_app(
+    settings: Settings, *, crew: Crew | None = None, telemetry: Telemetry | None = None
+) -> Starlette:
     """Builds the service; it opens its connections when it starts.
 
     Args:
         settings: The settings.
+        crew: The processes that it is one of, where it is not alone.
+        telemetry: Told of what it does; by default one of its own.
     """
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with (
-            open_resources(settings) as resources,
+            open_resources(settings, telemetry) as resources,
             open_authenticator(settings.auth, resources.tools.http) as authenticator,
             upkeep(resources),
             following(resources) as hub,
+            watching_loop(resources.telemetry.meters.loop_lagged),
         ):
             app.state.resources, app.state.authenticator = resources, authenticator
             app.state.requests = Requests(resources.redis, settings.service.requests)
             app.state.hub, app.state.records = hub, Records(resources)
-            with open_dashboard(settings.redis) as app.state.dashboard:
+            app.state.standing, app.state.crew = Standing(resources), crew
+            with (
+                open_dashboard(settings.redis) as app.state.dashboard,
+                crew.answering(resources.telemetry.meters.registry) if crew else nullcontext(),
+            ):
                 yield
 
     return Starlette(
@@ -47,8 +62,10 @@ def create_app(settings: Settings) -> Starlette:
             *(endpoint.route() for endpoint in ENDPOINTS),
             Route("/healthz", get_healthz),
             Route("/readyz", get_readyz),
+            Route("/metrics", get_metrics),
             Mount("/rq", serve_dashboard),
         ],
+        middleware=[Middleware(Observed)],
         exception_handlers=dict.fromkeys((*EXPECTED, Exception), answer_error),
         lifespan=lifespan,
     )
