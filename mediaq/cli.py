@@ -1,4 +1,4 @@
-"""The command line: `mediaq up | serve | worker | migrate | submit | watch | jobs | costs | purge | …`."""
+"""The command line: `mediaq up | serve | worker | migrate | submit | watch | jobs | costs | budgets | …`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from mediaq.errors import MediaqError
 
 # Each command, and the module of mediaq.commands that has it: a worker is small, since it imports no other.
 COMMANDS = {
+    "budgets": "budgets",
     "config": "settings",
     "costs": "costs",
     "env": "stack",

@@ -30,7 +30,8 @@ async def push(resources: Resources, job: Job | OpenJob, seen: Seen = ABSENT) ->
     Raises:
         RedisError: Redis is away, or refuses.
     """
-    return await resources.queues[job.type].push(describe(resources, job), seen)
+    with resources.telemetry.tracer.span(f"push {job.type}", "producer", mediaq_job_id=job.id):
+        return await resources.queues[job.type].push(describe(resources, job), seen)
 
 
 async def push_all(resources: Resources, jobs: Sequence[Job | OpenJob], seen: Sequence[Seen] = ()) -> None:
@@ -66,7 +67,8 @@ def describe(resources: Resources, job: Job | OpenJob) -> QueuedJob:
         failure_ttl=queue.keep_failed,
         retries_left=max(job.max_attempts - job.attempts - 1, 0),
         retry_intervals=tuple(backoff.intervals(job.max_attempts - 1)),
-        meta={"progress": dict(job.progress)},
+        # Beside the job, so that its attempts go on with the trace of whoever pushed it.
+        meta={"progress": dict(job.progress), **resources.telemetry.tracer.carried()},
         share=job.user_id,
         opening=job.opening,
     )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import date
+from decimal import Decimal
+
 
 class MediaqError(Exception):
     """Base of every error that mediaq raises on purpose; its text is meant to be read by people."""
@@ -117,8 +120,67 @@ class NotYours(MediaqError):
     """The media item belongs to another user."""
 
 
+class NotAdmitted(MediaqError):
+    """A request asks for what the settings do not allow.
+
+    Args:
+        field: Where in the request it does, `models[0].model` say.
+        reason: What is not allowed, and by which setting.
+    """
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(f"{field}: {reason}")
+        self.field = field
+
+
 class KeyTaken(MediaqError):
     """The idempotency key was used for another request within the last day."""
+
+
+class OverBudget(MediaqError):
+    """A job may cost more than a budget leaves: it is not accepted, or goes no further.
+
+    Args:
+        whose: Whose budget it is: `user` or `costCenter`.
+        name: Which one's.
+        month: The first day of the month (UTC) that it is for.
+        budget: The cap, in US dollars.
+        spent: What was billed, or possibly billed, in that month.
+        reserved: What other open jobs may still cost.
+        estimate: What the job may still cost.
+    """
+
+    def __init__(
+        self,
+        *,
+        whose: str,
+        name: str,
+        month: date,
+        budget: Decimal,
+        spent: Decimal,
+        reserved: Decimal,
+        estimate: Decimal,
+    ) -> None:
+        kind = {"user": "user", "costCenter": "cost center"}[whose]
+        super().__init__(
+            f"the budget of {kind} {name} for {month:%Y-%m} is {_plain(budget)}: {_plain(spent)} is spent, "
+            f"open jobs may cost {_plain(reserved)}, and this one {_plain(estimate)}"
+        )
+        self.whose = whose
+        self.name = name
+        self.month = month
+        self.budget = budget
+        self.spent = spent
+        self.reserved = reserved
+        self.estimate = estimate
+
+
+def _plain(amount: Decimal) -> str:
+    return f"${amount.normalize():f}"
+
+
+class TooManyOpen(MediaqError):
+    """The user has as many open jobs as they may have."""
 
 
 class CommitUnknown(MediaqError):

@@ -6,6 +6,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
@@ -192,6 +193,44 @@ def _web_address(value: Any) -> str:
 def web_address(text: str) -> Any:
     """Declares a setting that is a URL of the web, empty by default."""
     return field(default="", converter=_web_address, metadata={"help": text})
+
+
+# More dollars than anyone spends in a month.
+MOST_DOLLARS = 1e9
+
+
+def dollars(text: str) -> Any:
+    """Declares a setting that is an amount in US dollars, 0 by default (see `as_dollars`)."""
+    return number(0.0, text, most=MOST_DOLLARS)
+
+
+def as_dollars(number: float) -> Decimal:
+    """Returns the amount as it was written: 0.1 dollars, not the nearest binary number."""
+    return Decimal(str(number))
+
+
+def parse_amounts(text: str) -> dict[str, Decimal]:
+    """Reads amounts in US dollars by name, as in `ann=20,bob=5.50`.
+
+    Raises:
+        ValueError: It is not of that form, names somebody twice, or an amount is bad.
+    """
+    found: dict[str, Decimal] = {}
+    for part, name, amount in _pairs(text):
+        if not name:
+            raise ValueError(f"{part!r} is not of the form NAME=DOLLARS")
+        found[name] = as_dollars(_number(amount, kind=float, least=0, most=MOST_DOLLARS))
+    return found
+
+
+def _amounts(value: Any) -> str:
+    parse_amounts(_text(value))
+    return str(value)
+
+
+def by_name(text: str) -> Any:
+    """Declares a setting that is an amount in US dollars by name, as in `ann=20,bob=5.50`."""
+    return field(default="", converter=_amounts, metadata={"help": text})
 
 
 def address(default: str, text: str) -> Any:

@@ -2,24 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from itertools import groupby
 
+import attrs
+from attrs import frozen
 from loguru import logger
 from redis.exceptions import RedisError
 from rq.exceptions import NoSuchJobError
 
+from mediaq.announcements import announce_all
 from mediaq.dispatch import push_all
-from mediaq.model import Job, OpenJob
-from mediaq.queue.progress import tell
+from mediaq.model import Announcement, Job, JobEvent, OpenJob
+from mediaq.pipelines.catalog import PIPELINES
+from mediaq.pipelines.terms import set_terms
 from mediaq.resources import Resources
+from mediaq.settings import Settings
 from mediaq.store import interventions
+from mediaq.store.admission import Refusal
+from mediaq.store.interventions import Closed
 from mediaq.store.jobs import Wanted
 from mediaq.store.writer import Row
 
 # Jobs that are opened again at a time.
 MOST = 1000
+
+
+@frozen
+class Retried:
+    """What became of failed jobs that were to be run again.
+
+    Args:
+        opened: Those that are open by this.
+        refused: Why others are not for which there was no room, by id.
+        more: Whether there are further ones.
+    """
+
+    opened: list[OpenJob]
+    refused: Mapping[str, Refusal]
+    more: bool
 
 
 async def cancel(resources: Resources, job_id: str) -> tuple[Job, list[Row]] | None:
@@ -39,46 +62,47 @@ async def cancel(resources: Resources, job_id: str) -> tuple[Job, list[Row]] | N
     found = await interventions.cancel(resources.store, job_id, seconds)
     if found is not None and found[0].cancelled:
         await _stop(resources, found[0])
-        await announce(resources, [found[0]])
+        await announce_all(resources.redis, [Announcement(found[0], JobEvent.FAILED, found[0].progress)])
     return found
 
 
-async def retry(resources: Resources, job_ids: Sequence[str]) -> list[OpenJob]:
-    """Opens failed jobs again, with all their attempts, and pushes them.
+async def retry(resources: Resources, job_ids: Sequence[str]) -> tuple[list[OpenJob], Mapping[str, Refusal]]:
+    """Opens failed jobs again where there is room, with all their attempts, and pushes them.
 
     What cannot be pushed now the reconciler pushes: Redis is away, or has a worker that was told to stop an
     earlier run and has not ended it.
 
     Returns:
-        Those that are open by this.
+        Those that are open by this, and why others are not for which there is no room, by id.
 
     Raises:
         CommitUnknown, OSError, asyncpg.PostgresError: As of `store.interventions.reopen`.
     """
-    opened = await interventions.reopen(resources.store, job_ids, resources.settings.database.timeout)
+    store, settings = resources.store, resources.settings
+    seconds = settings.database.timeout
+    closed = await interventions.find_closed(store, job_ids, seconds)
+    # Of many jobs, or of long texts, it would hold the loop.
+    asked = await asyncio.to_thread(lambda: {each.job.id: _with_new_terms(settings, each) for each in closed})
+    opened, refused = await interventions.reopen(store, asked, seconds, settings.service.open_jobs)
+    # Before anyone can tell of the next run.
+    news = [Announcement(job, JobEvent.PROGRESS, job.progress) for job in opened]
+    await announce_all(resources.redis, news)
     await _push_again(resources, opened)
-    await announce(resources, opened)
-    return opened
+    return opened, refused
 
 
-async def retry_failed(resources: Resources, wanted: Wanted) -> tuple[list[OpenJob], bool]:
-    """Opens up to `MOST` wanted jobs again that failed and were not cancelled, as of `retry`.
-
-    Returns:
-        Those that are open by this, and whether there are more.
-    """
+async def retry_failed(resources: Resources, wanted: Wanted) -> Retried:
+    """Opens up to `MOST` wanted jobs again that failed and were not cancelled, as of `retry`."""
     seconds = resources.settings.database.timeout
     failed = await interventions.find_failed(resources.store, wanted, most=MOST + 1, seconds=seconds)
-    return await retry(resources, failed[:MOST]), len(failed) > MOST
+    opened, refused = await retry(resources, failed[:MOST])
+    return Retried(opened, refused, more=len(failed) > MOST)
 
 
-async def announce(resources: Resources, jobs: Sequence[Job | OpenJob]) -> None:
-    """Tells the listeners of jobs that these were closed or opened; each is on record so."""
-    news = {job.id: {"progress": dict(job.progress)} for job in jobs}
-    try:
-        await tell(resources.redis, news)
-    except RedisError as error:
-        logger.warning("listeners were not told of {} jobs: {}", len(jobs), error)
+def _with_new_terms(settings: Settings, closed: Closed) -> Job:
+    job = closed.job
+    terms = set_terms(settings, PIPELINES[job.type], job.request, job.user_id, closed.done)
+    return attrs.evolve(job, **attrs.asdict(terms))
 
 
 async def _stop(resources: Resources, job: Job) -> None:

@@ -30,6 +30,20 @@ class JobStatus(StrEnum):
         return self in (JobStatus.COMPLETED, JobStatus.FAILED)
 
 
+class JobEvent(StrEnum):
+    """What listeners hear of a job."""
+
+    PROGRESS = "progress"
+    STALLED = "stalled"
+    COMPLETED = "completed"
+    FAILED = "failed"
+
+    @property
+    def final(self) -> bool:
+        """Tells whether nothing follows, unless the job is run again after it was closed."""
+        return self in (JobEvent.COMPLETED, JobEvent.FAILED)
+
+
 class TaskStatus(StrEnum):
     """Where one operation of a job stands."""
 
@@ -61,11 +75,9 @@ class SubTask:
 
     def as_json(self) -> dict[str, str]:
         """Returns the sub-task as it stands in Redis, Postgres and answers."""
-        return (
-            {"status": self.status}
-            if self.message is None
-            else {"status": self.status, "message": self.message}
-        )
+        # A plain text: a member of an enum, pickled, names its class, which no worker of ours resolves.
+        status = self.status.value
+        return {"status": status} if self.message is None else {"status": status, "message": self.message}
 
 
 @frozen
@@ -96,6 +108,21 @@ class Progress:
 
 
 @frozen
+class Terms:
+    """What a job may cost, in US dollars.
+
+    Args:
+        estimate: What it costs at most, as far as is known.
+        user_cap: What its user's jobs may cost in a month; None: no limit.
+        cost_center_cap: What its cost center's jobs may cost in a month; None: no limit, or no cost center.
+    """
+
+    estimate: Decimal = Decimal(0)
+    user_cap: Decimal | None = None
+    cost_center_cap: Decimal | None = None
+
+
+@frozen
 class NewJob:
     """A job as a caller asks for it, validated and not yet accepted."""
 
@@ -109,6 +136,7 @@ class NewJob:
     max_attempts: int
     idempotency_key: str | None = None
     digest: str | None = None
+    terms: Terms = Terms()
 
 
 @frozen
@@ -139,11 +167,19 @@ class Job:
     processed_at: datetime | None
     finished_at: datetime | None
     opening: int = 0
+    estimate: Decimal | None = None
+    user_cap: Decimal | None = None
+    cost_center_cap: Decimal | None = None
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Job:
         """Builds a job from a row of `jobs`, whatever further columns it has."""
         return cls(**{name: row[name] for name in attrs.fields_dict(cls)})
+
+    @property
+    def terms(self) -> Terms:
+        """What it may cost; nothing, as far as is known, where it is of an older version's making."""
+        return Terms(self.estimate or Decimal(0), self.user_cap, self.cost_center_cap)
 
     @property
     def attempts_left(self) -> int:
@@ -223,6 +259,21 @@ class Place:
     def of(cls, job: OpenJob | JobSummary) -> Place:
         """Returns the place of a job."""
         return cls(job.accepted_at, job.id)
+
+
+@frozen
+class Announcement:
+    """What is to be told of a job, after it is on record.
+
+    Args:
+        job: The job, as it was when it was read.
+        event: What has become of it.
+        progress: Where its operations stand now; None: nothing new is known of them.
+    """
+
+    job: Job | OpenJob
+    event: JobEvent
+    progress: Mapping[str, Any] | None = None
 
 
 @frozen

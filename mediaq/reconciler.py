@@ -12,9 +12,10 @@ from attrs import evolve
 from loguru import logger
 from redis.exceptions import ResponseError
 
+from mediaq.announcements import announce
 from mediaq.dispatch import push
 from mediaq.missing import Found, Missing
-from mediaq.model import JobStatus, OpenJob, Place
+from mediaq.model import Announcement, JobEvent, JobStatus, OpenJob, Place
 from mediaq.resources import Resources
 from mediaq.store import leases, open_jobs
 from mediaq.store.open_jobs import START
@@ -115,6 +116,7 @@ class Reconciler:
                 case Close(reason, trace):
                     if await open_jobs.close(self._store, found.job, reason, trace):
                         logger.warning("job {} is closed: {} {}", found.job.id, reason, trace)
+                        await self._tell(found.job, JobEvent.FAILED)
         await self._push_again(pushes)
         return doubtful
 
@@ -123,8 +125,15 @@ class Reconciler:
         pushed = await asyncio.gather(
             *(push(self._resources, found.job, found.seen) for found in ready), return_exceptions=True
         )
+        stalled = {found.job.id for found, verdict in pushes if _has_stalled(found, verdict)}
+        for found, outcome in zip(ready, pushed, strict=True):
+            if outcome is True and found.job.id in stalled:
+                await self._tell(found.job, JobEvent.STALLED)
         _raise_what_is_not_the_jobs_own(pushed)
         _log(ready, pushed)
+
+    async def _tell(self, job: OpenJob, event: JobEvent) -> None:
+        await announce(self._resources.redis, Announcement(job, event))
 
     async def _put_on_record(self, pushes: Sequence[tuple[Found, Push]]) -> list[Found]:
         """Puts on record what goes before the pushes; returns the jobs that nobody has touched since.
@@ -157,6 +166,11 @@ class Reconciler:
 
 def _type_of(job: OpenJob) -> str:
     return job.type
+
+
+def _has_stalled(found: Found, verdict: Push) -> bool:
+    """Tells whether a job is pushed again since its worker died, or has let its lease run out."""
+    return verdict.death or (found.job.status is JobStatus.ACTIVE and not verdict.unused)
 
 
 def _raise_what_is_not_the_jobs_own(outcomes: Sequence[bool | BaseException]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,13 +16,17 @@ from attrs import frozen
 from mediaq.errors import SettingsError
 from mediaq.fields import (
     address,
+    as_dollars,
+    by_name,
     by_operation,
     by_queue,
     choice,
+    dollars,
     key_prefix,
     mask,
     number,
     one_of,
+    parse_amounts,
     parse_concurrency,
     secret,
     switch,
@@ -50,10 +55,40 @@ LENGTHS = (256, 384, 512, 1024, 1536)
 
 @frozen
 class Service:
-    """Where the REST service listens."""
+    """Where the REST service listens, and how much it takes of each user."""
 
     host: str = text("127.0.0.1", "Address the REST service listens on.")
     port: int = whole(8000, "Port the REST service listens on.", least=0, most=65535)
+    requests: float = number(
+        0.0, "Requests a second that each user may make; 0: as many as they like.", most=1_000_000
+    )
+    open_jobs: int = whole(
+        0, "Jobs of each user that may be open at once; 0: as many as they like.", least=0, most=1_000_000
+    )
+    metrics_token: ts.types.SecretStr = secret(
+        "Bearer token with which Prometheus may read /metrics; admins may with their own."
+    )
+    metrics_public: bool = switch(False, "Whether anybody may read /metrics, which tells of costs too.")
+
+
+@frozen
+class Events:
+    """How callers are told of their jobs while they listen."""
+
+    heartbeat: float = number(
+        15.0, "Seconds between two comments that keep an event stream open on its way.", least=0.1
+    )
+    retry: float = number(
+        3.0, "Seconds after which clients are to open a stream again that was cut off.", least=0.001
+    )
+    look: float = number(
+        2.0,
+        "Seconds between two looks in Postgres for jobs that have ended without anyone having told.",
+        least=0.001,
+    )
+    patience: float = number(
+        30.0, "Seconds a client may take nothing of what it is sent before it is cut off.", least=0.001
+    )
 
 
 @frozen
@@ -130,6 +165,26 @@ class Aws:
         1.0, "Seconds before the first look at an asynchronous job; grows by half.", least=0.001
     )
     longest_poll: float = number(15.0, "Seconds between two looks at most.", least=0.001)
+
+
+@frozen
+class Completion:
+    """How AWS tells that its asynchronous jobs have ended; with or without, it is asked."""
+
+    queue_url: str = text(
+        "", "URL of the SQS queue that notices of ended jobs come to; empty: AWS is asked again and again."
+    )
+    topic_arn: str = text(
+        "", "ARN of the SNS topic that feeds the queue, for Rekognition to publish to; empty: it is asked."
+    )
+    role_arn: str = text("", "ARN of the role in which Rekognition publishes to the topic.")
+
+    @role_arn.validator
+    def _complete(self, _: Any, role_arn: str) -> None:
+        if bool(self.topic_arn) != bool(role_arn):
+            raise ValueError("completion.topic_arn and completion.role_arn are needed together")
+        if self.topic_arn and not self.queue_url:
+            raise ValueError("completion.topic_arn needs completion.queue_url, which the topic feeds")
 
 
 @frozen
@@ -215,6 +270,29 @@ class Reuse:
 
 
 @frozen
+class Budgets:
+    """What jobs may cost in a month (UTC), in US dollars."""
+
+    user: float = dollars("Dollars a month for each user; 0: no limit.")
+    users: str = by_name("Dollars a month by user, before `user`, as ann=20,bob=5.50.")
+    cost_center: float = dollars("Dollars a month for each cost center; 0: no limit.")
+    cost_centers: str = by_name("Dollars a month by cost center, before `cost_center`, as web=200,lab=50.")
+    video_seconds: float = number(
+        600.0, "Seconds that a video is assumed to last whose request has no duration.", most=86_400
+    )
+
+    def of_user(self, name: str) -> Decimal | None:
+        """Returns what a user's jobs may cost in a month; None: no limit."""
+        return parse_amounts(self.users).get(name, as_dollars(self.user)) or None
+
+    def of_cost_center(self, name: str | None) -> Decimal | None:
+        """Returns what a cost center's jobs may cost in a month; None: no limit, or no cost center."""
+        if name is None:
+            return None
+        return parse_amounts(self.cost_centers).get(name, as_dollars(self.cost_center)) or None
+
+
+@frozen
 class Worker:
     """What a worker runs and how it lets others know that it lives."""
 
@@ -246,6 +324,10 @@ class Worker:
         1.0, "Seconds the event loop may be held before the stack of the guilty code is logged.", least=0.001
     )
     webhook_hosts: tuple[str, ...] = texts((), "Hosts that RQ's webhooks may be sent to.")
+    metrics_host: str = text("127.0.0.1", "Address at which a worker shows its metrics, to anybody.")
+    metrics_port: int = whole(
+        0, "Port at which a worker shows them, at /metrics; 0: it does not.", least=0, most=65535
+    )
 
     @dead_after.validator
     def _not_before_the_next_beats(self, _: Any, seconds: float) -> None:
@@ -265,6 +347,16 @@ class Upkeep:
     batch: int = whole(200, "Open jobs compared at a time.")
     lost_after: float = number(
         60.0, "Seconds a job may be queued in no list before it is pushed again.", least=0.001
+    )
+
+
+@frozen
+class Traces:
+    """Whether there are traces; OpenTelemetry's own environment variables say where they go."""
+
+    enabled: bool = switch(
+        False,
+        "Whether traces are sent by OTLP over HTTP; needs the extra traces, and OTel's own variables.",
     )
 
 
@@ -360,19 +452,23 @@ class Settings:
     """Every setting of mediaq; config.toml shows them with their defaults."""
 
     service: Service = Service()
+    events: Events = Events()
     auth: Auth = Auth()
     redis: Redis = Redis()
     database: Database = Database()
     aws: Aws = Aws()
+    completion: Completion = Completion()
     limits: Limits = Limits()
     image: Image = Image()
     video: Video = Video()
     text: Text = Text()
     embedding: Embedding = Embedding()
     reuse: Reuse = Reuse()
+    budgets: Budgets = Budgets()
     worker: Worker = Worker()
     upkeep: Upkeep = Upkeep()
     logs: Logs = Logs()
+    traces: Traces = Traces()
     queues: Queues = Queues()
 
     def concurrency(self) -> dict[str, int]:

@@ -15,7 +15,7 @@ from mediaq.queue.retention import trim
 from mediaq.queue.scheduler import Scheduler
 from mediaq.reconciler import Reconciler
 from mediaq.resources import Resources
-from mediaq.store import leases
+from mediaq.store import budgets, leases
 from mediaq.store.pool import AWAY as POSTGRES_AWAY
 
 AWAY = (RedisError, *POSTGRES_AWAY)
@@ -40,6 +40,7 @@ async def upkeep(resources: Resources) -> AsyncIterator[None]:
             erasing(resources),
             _repeating("scheduling", SCHEDULE_INTERVAL, scheduler.move_due),
             _repeating("trimming", interval, lambda: _trim(resources)),
+            _repeating("adding up budgets", interval, lambda: budgets.add_up(resources.store)),
         ):
             yield
     finally:

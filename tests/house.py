@@ -9,7 +9,6 @@ from urllib.parse import urlsplit
 import httpx
 import jwt
 import pytest
-import uvicorn
 from attrs import frozen
 from penalty import Penalty
 from redis import Redis
@@ -20,8 +19,10 @@ from mediaq.embedded.standin.objects import HEADERS
 from mediaq.pipelines.catalog import PIPELINES
 from mediaq.resources import Resources, open_resources
 from mediaq.service.app import create_app
+from mediaq.service.server import Server
 from mediaq.settings import Settings, load_settings
 from mediaq.store.migrate import load_migrations, migrate
+from mediaq.telemetry.telemetry import Telemetry
 
 SECRET = "a secret of the tests, long enough for HS256"
 USER, OTHER = "user-1", "user-2"
@@ -181,9 +182,8 @@ async def api(settings: Settings, bucket: str, s3_url: str) -> AsyncIterator[Api
 class serving:  # noqa: N801 - used as a function
     """Serves mediaq in this loop while the block runs; gives its address."""
 
-    def __init__(self, settings: Settings) -> None:
-        config = uvicorn.Config(create_app(settings), port=0, log_config=None, lifespan="on")
-        self.server = uvicorn.Server(config)
+    def __init__(self, settings: Settings, *, telemetry: Telemetry | None = None) -> None:
+        self.server = Server(create_app(settings, telemetry=telemetry), port=0)
 
     async def __aenter__(self) -> str:
         self.task = asyncio.create_task(self.server.serve())

@@ -50,13 +50,14 @@ async def call_and_read(aws: Aws, service: str, method: str, read: Read[T], **pa
     Raises:
         ProviderError: By its subclass, what follows: TryAgain, Unanswered, NoRoom or Refused.
     """
-    try:
-        async with asyncio.timeout(aws.settings.call_timeout):
-            client = await aws.client(service)
-            return await read(await getattr(client, method)(**params))
-    except FAILURES as error:
-        limit = limit_of(service, method, params.get("modelId", ""))
-        raise classify(error, service, limit) from error
+    limit = limit_of(service, method, params.get("modelId", ""))
+    with aws.watch(limit):
+        try:
+            async with asyncio.timeout(aws.settings.call_timeout):
+                client = await aws.client(service)
+                return await read(await getattr(client, method)(**params))
+        except FAILURES as error:
+            raise classify(error, service, limit) from error
 
 
 async def _as_it_is(answer: dict[str, Any]) -> dict[str, Any]:

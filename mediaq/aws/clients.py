@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from typing import Any
 
 from mediaq.settings import Aws as AwsSettings
@@ -14,16 +14,27 @@ LARGE_BODY = 1 << 20
 """Bytes from which on aiohttp warns of a body that is sent at once."""
 
 
+# Made for each call by its name (`mediaq.aws.limits.limit_of`), and entered while it is made.
+WatchCall = Callable[[str], AbstractContextManager[None]]
+
+
+def unwatched(name: str) -> AbstractContextManager[None]:  # noqa: ARG001 - the shape of WatchCall
+    """Tells nobody of a call."""
+    return nullcontext()
+
+
 class Aws:
     """The clients of one event loop; credentials and endpoints come from AWS's own environment variables.
 
     Args:
         settings: Region, connections and timeouts.
         stack: Closes the clients that were opened.
+        watch: Told of each call.
     """
 
-    def __init__(self, settings: AwsSettings, stack: AsyncExitStack) -> None:
+    def __init__(self, settings: AwsSettings, stack: AsyncExitStack, watch: WatchCall) -> None:
         self.settings = settings
+        self.watch = watch
         self._stack = stack
         self._session: Any = None
         self._clients: dict[str, Any] = {}
@@ -63,7 +74,12 @@ def _send_in_pieces(request: Any, **_: Any) -> None:
 
 
 @asynccontextmanager
-async def open_aws(settings: AwsSettings) -> AsyncIterator[Aws]:
-    """Yields the clients and closes them; opens no connection by itself."""
+async def open_aws(settings: AwsSettings, watch: WatchCall = unwatched) -> AsyncIterator[Aws]:
+    """Yields the clients and closes them; opens no connection by itself.
+
+    Args:
+        settings: Region, connections and timeouts.
+        watch: Told of each call.
+    """
     async with AsyncExitStack() as stack:
-        yield Aws(settings, stack)
+        yield Aws(settings, stack, watch)

@@ -58,6 +58,7 @@ NAMES = {
     "comprehend": "Comprehend",
     "rekognition": "Rekognition",
     "s3": "S3",
+    "sqs": "SQS",
     "transcribe": "Transcribe",
 }
 

@@ -7,9 +7,9 @@ from redis.asyncio import Redis
 
 from mediaq.aws.places import Places
 from mediaq.aws.rates import Rates
-from mediaq.aws.shared import Shared
 from mediaq.fields import parse_rates
 from mediaq.settings import Settings
+from mediaq.shared import Shared
 
 # The kinds of places.
 VIDEO_JOBS = "rekognition.video"

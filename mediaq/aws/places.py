@@ -11,8 +11,8 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, nullcontext
 
 from mediaq.aws.rates import Parked
-from mediaq.aws.shared import Away, Shared
 from mediaq.errors import ProviderJobFailed, Refused
+from mediaq.shared import Away, Shared
 
 # Seconds a place is kept without a renewal: longer than it takes until a dead worker's job runs elsewhere.
 KEPT = 120.0

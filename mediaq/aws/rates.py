@@ -17,8 +17,8 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 
 from loguru import logger
 
-from mediaq.aws.shared import Away, Shared
 from mediaq.quotas import default_rate
+from mediaq.shared import Away, Shared
 
 Parked = Callable[[], AbstractAsyncContextManager[None]]
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import signal
+import socket
 import sys
-import threading
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import attrs
@@ -17,13 +16,15 @@ from loguru import logger
 from redis import Redis
 from redis.exceptions import RedisError
 
-from mediaq.commands.processes import run_processes
+from mediaq.commands.processes import Bond, bond_option, run_processes
 from mediaq.errors import MediaqError, SettingsError
 from mediaq.fields import parse_concurrency
 from mediaq.logs import setup_logs
 from mediaq.queue.options import Options
 from mediaq.settings import Settings, load_settings
-from mediaq.worker import AsyncWorker, read_options
+from mediaq.settings import Worker as WorkerSettings
+from mediaq.sockets import listen
+from mediaq.worker import AsyncWorker, Show, read_options, show_as_set
 
 
 def _read_choices(
@@ -50,8 +51,8 @@ def _read_choices(
 )
 @click.option("--processes", type=click.IntRange(1), default=1, show_default=True, help="To use more cores.")
 @click.option("--burst", is_flag=True, help="End when there is nothing left to do.")
-@click.option("--lifeline", type=int, hidden=True, help="A pipe that closes when the parent process is gone.")
-def worker(queues: dict[str, int | None], processes: int, burst: bool, lifeline: int | None) -> None:
+@bond_option
+def worker(queues: dict[str, int | None], processes: int, burst: bool, bond: Bond | None) -> None:
     """Runs jobs, many at once in one process.
 
     At SIGTERM or SIGINT running jobs have worker.grace seconds to end in; then, or at a second signal, they
@@ -63,13 +64,15 @@ def worker(queues: dict[str, int | None], processes: int, burst: bool, lifeline:
     with _open_redis(settings.redis.url) as redis:
         setup_logs(settings.logs)
         if processes > 1:
-            sys.exit(asyncio.run(run_processes(_command(queues, burst=burst), processes, restart=not burst)))
-        if lifeline is not None:
-            _end_with(lifeline)
+            command, listener = _command(queues, burst=burst), _listen(settings.worker)
+            sys.exit(asyncio.run(run_processes(command, processes, restart=not burst, listener=listener)))
+        if bond is not None:
+            bond.end_with_parent()
         # As RQ's own command does, so that the same functions are found.
         sys.path.append(str(Path.cwd()))
         logging.getLogger("rq.worker").setLevel(logger.level(settings.logs.level).no)
-        _work(list(queues) or settings.queues.names(), redis, options, burst=burst)
+        show = show_as_set(settings.worker) if bond is None else _show_among(bond)
+        _work(list(queues) or settings.queues.names(), redis, options, show, burst=burst)
 
 
 def _choose_options(settings: Settings, queues: Mapping[str, int | None]) -> Options:
@@ -91,19 +94,22 @@ def _command(queues: Mapping[str, int | None], *, burst: bool) -> list[str]:
     return [*command, *(f"--queue={name}" + (f"={jobs}" if jobs else "") for name, jobs in queues.items())]
 
 
-def _work(queues: list[str], redis: Redis, options: Options, *, burst: bool) -> None:
+def _listen(settings: WorkerSettings) -> socket.socket | None:
+    if not settings.metrics_port:
+        return None
+    return listen(settings.metrics_host, settings.metrics_port, "worker.metrics_port")
+
+
+def _show_among(bond: Bond) -> Show | None:
+    if bond.listener is None:
+        return None
+    from mediaq.telemetry.page import showing_all
+
+    return partial(showing_all, bond.listener, bond.crew)
+
+
+def _work(queues: list[str], redis: Redis, options: Options, show: Show | None, *, burst: bool) -> None:
     try:
-        AsyncWorker(queues, connection=redis, options=options).work(burst=burst)
+        AsyncWorker(queues, connection=redis, options=options, show=show).work(burst=burst)
     except RedisError as error:
         raise MediaqError(f"Redis cannot be used: {error}") from error
-
-
-def _end_with(lifeline: int) -> None:
-    """Asks this process to stop when its parent is gone, which alone holds the other end of the pipe."""
-    os.set_inheritable(lifeline, False)
-
-    def wait() -> None:
-        os.read(lifeline, 1)
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    threading.Thread(target=wait, name="lifeline", daemon=True).start()

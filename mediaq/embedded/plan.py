@@ -16,6 +16,9 @@ from mediaq.embedded.processes import Process
 _BUCKET = "media"
 _DATABASE = "mediaq"
 _REGION = "us-east-1"
+_ACCOUNT = "000000000000"
+# The queue of notices of ended jobs, and the topic that feeds it.
+_ENDED = "AmazonRekognitionEnded"
 _CLAIMS: Mapping[str, Mapping[str, object]] = {
     "user": {"sub": "user-1"},
     "other": {"sub": "user-2"},
@@ -75,6 +78,9 @@ def describe(site: Site) -> StackInfo:
         "MEDIAQ_AUTH__COOKIE_SECURE": "false",
         "MEDIAQ_AUTH__SECRET": site.secrets.token_secret,
         "MEDIAQ_AWS__BUCKET": _BUCKET,
+        "MEDIAQ_COMPLETION__QUEUE_URL": f"{standin_url}/{_ACCOUNT}/{_ENDED}",
+        "MEDIAQ_COMPLETION__TOPIC_ARN": f"arn:aws:sns:{_REGION}:{_ACCOUNT}:{_ENDED}",
+        "MEDIAQ_COMPLETION__ROLE_ARN": f"arn:aws:iam::{_ACCOUNT}:role/rekognition",
         "MEDIAQ_SERVICE__HOST": "127.0.0.1",
         "MEDIAQ_SERVICE__PORT": str(site.ports.api),
     }
@@ -94,7 +100,10 @@ def processes(site: Site, info: StackInfo, *, worker: bool = True) -> list[list[
         Layers: the processes of one start side by side, once all of the layer before are ready.
     """
     python = partial(_python, env=info.env)
-    standin_options = ["--s3-url", s3.url(port=site.ports.s3), "--data", str(site.data / "standin")]
+    standin_options = [
+        *("--s3-url", s3.url(port=site.ports.s3), "--data", str(site.data / "standin")),
+        *("--queue", _ENDED),
+    ]
     standin_calls = f"{info.aws_endpoint_url}/_standin/calls"
     return [
         _servers(site),

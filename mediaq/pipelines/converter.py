@@ -6,7 +6,8 @@ import asyncio
 import os
 import signal
 import sys
-from tempfile import NamedTemporaryFile
+from tempfile import TemporaryFile
+from typing import IO
 
 import msgspec
 from loguru import logger
@@ -19,6 +20,8 @@ from mediaq.pipelines.order import REFUSED, Order
 from mediaq.settings import Image as ImageSettings
 
 PROGRAM = "mediaq.pipelines.conversion"
+# Where the program finds the image: each opening of it is a file of its own, read from the start.
+IMAGE = "/dev/stdin"
 # What Python needs to start; credentials stay out of a process that opens strangers' files.
 INHERITED = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "TMPDIR", "LANG")
 # Whoever stops a process by these means it, not the image.
@@ -63,13 +66,15 @@ class Converter:
             most_bytes, most_side, least_side, settings.most_pixels, settings.memory, settings.timeout
         )
         async with self._places:
-            with NamedTemporaryFile(prefix="mediaq-") as file:
+            # Without a name: whoever is killed leaves no file behind.
+            with TemporaryFile(prefix="mediaq-") as file:
                 await objects.save(self._aws, info, file)
-                return await self._run(info, file.name, order)
+                return await self._run(info, file, order)
 
-    async def _run(self, info: ObjectInfo, path: str, order: Order) -> bytes:
+    async def _run(self, info: ObjectInfo, file: IO[bytes], order: Order) -> bytes:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", PROGRAM, path, msgspec.json.encode(order)),
+            *(sys.executable, "-m", PROGRAM, IMAGE, msgspec.json.encode(order)),
+            stdin=file,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             env={name: os.environ[name] for name in INHERITED if name in os.environ},

@@ -104,14 +104,15 @@ async def _cohere(work: Work, model: str, dimensions: int, texts: Sequence[bytes
 
 async def _openai(work: Work, model: str, dimensions: int, texts: Sequence[bytes]) -> Made:
     settings = work.tools.settings
-    vector, billed, request_id = await openai.embed(
-        work.tools.http,
-        settings.embedding,
-        model,
-        dimensions,
-        texts[0].decode(),
-        settings.aws.call_timeout,
-    )
+    with work.tools.telemetry.call(OPENAI_EMBEDDINGS):
+        vector, billed, request_id = await openai.embed(
+            work.tools.http,
+            settings.embedding,
+            model,
+            dimensions,
+            texts[0].decode(),
+            settings.aws.call_timeout,
+        )
     return Made([vector], billed, request_id)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
 from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -12,37 +13,28 @@ import msgspec
 from attrs import frozen
 from msgspec import Meta
 
-from mediaq.errors import Refused
-from mediaq.model import Chunk, Settled, TaskStatus, Vector
+from mediaq.errors import NotAdmitted, Refused
+from mediaq.model import Charge, Chunk, Settled, TaskStatus, Vector
+from mediaq.pipelines.budget import keep_to_budget
+from mediaq.pipelines.contents import (
+    Contents,
+    Piece,
+    VideoContent,
+    find_contents,
+    has_pictures,
+    has_text,
+    passages,
+)
 from mediaq.pipelines.embedders import MODELS, TITAN_TEXT, Model, check_length, find_model
-from mediaq.pipelines.film import find_film, take_thumbnails
-from mediaq.pipelines.metered import patiently
 from mediaq.pipelines.operation import Operation, Pipeline, Request, Results, Work
 from mediaq.pipelines.parts import Part, paid_in_parts, part_key
-from mediaq.pipelines.passages import split
-from mediaq.pipelines.pictures import for_embedding
 from mediaq.pipelines.price_list import prices_now
 from mediaq.pipelines.requests import Name, ObjectKey, Text, checked_type
-from mediaq.store import operations
+from mediaq.settings import Embedding, Settings
 
-# Pixels of the longer side of a frame of a video.
-FRAME_SIDE = 1024
 # Calls that one content may take; what takes more is for a model that takes longer texts.
 MOST_CALLS = 1_000
 MOST_MODELS, MOST_FRAMES = 5, 20
-
-
-@frozen
-class Piece:
-    """What one vector is made of.
-
-    Args:
-        content: A text in UTF-8, or a picture.
-        place: Where in the whole content it is; empty: it is the whole.
-    """
-
-    content: bytes
-    place: Mapping[str, Any]
 
 
 @frozen
@@ -55,10 +47,11 @@ class Wanted:
 
 @frozen
 class Batch:
-    """The pieces of one call."""
+    """The pieces of one call: texts, or one picture."""
 
     wanted: Wanted
     pieces: Sequence[Piece]
+    pictures: bool = False
 
 
 async def generate_embedding(work: Work) -> Any:
@@ -67,12 +60,15 @@ async def generate_embedding(work: Work) -> Any:
     Raises:
         Refused: The content cannot be read, or a model does not take it.
     """
-    wanted = _wanted(work)
-    pictures = await _pictures(work)
-    batches = [batch for one in wanted for batch in _batches(work.job.request, one, pictures)]
+    wanted = _wanted(work.job.request, work.tools.settings.embedding)
+    contents = await find_contents(work)
+    batches = [batch for one in wanted for batch in _batches(one, contents)]
     if len(batches) > MOST_CALLS:
         raise Refused(f"it takes {len(batches)} calls, and at most {MOST_CALLS} are made", "TooLong")
     parts = [_part(work, number, batch) for number, batch in enumerate(batches)]
+    if contents.text is not None and "content" not in work.job.request:
+        # How long the transcript is, no request told.
+        await keep_to_budget(work, sum((part.estimate.amount for part in parts), Decimal(0)))
     join = partial(_join, work, batches)
     alone = len(batches) == 1 and len(batches[0].pieces) == 1
     result = await paid_in_parts(
@@ -90,21 +86,19 @@ async def generate_embedding(work: Work) -> Any:
     return result
 
 
-def _wanted(work: Work) -> list[Wanted]:
-    settings, asked = work.tools.settings.embedding, work.job.request.get("models")
+def _wanted(request: Request, settings: Embedding) -> list[Wanted]:
+    asked = request.get("models")
     if asked is None:
-        return [_checked(find_model(_default(work)), settings.dimensions)]
+        return [_checked(find_model(name), settings.dimensions) for name in _defaults(request, settings)]
     for one in asked:
         if one["model"] not in settings.models:
-            raise Refused(f"embedding.models in the settings does not allow {one['model']}", "NotAllowed")
+            raise Refused(_not_allowed(one["model"]), "NotAllowed")
     return [_named(find_model(one["model"]), one.get("dimensions"), settings.dimensions) for one in asked]
 
 
-def _default(work: Work) -> str:
-    settings = work.tools.settings.embedding
-    if work.job.request["contentType"] != "text":
-        return settings.image_model
-    return settings.openai_model if settings.provider == "openai" else settings.text_model
+def _defaults(request: Request, settings: Embedding) -> list[str]:
+    for_text = settings.openai_model if settings.provider == "openai" else settings.text_model
+    return [settings.image_model] * has_pictures(request) + [for_text] * has_text(request)
 
 
 def _named(model: Model, dimensions: int | None, usual: int) -> Wanted:
@@ -117,54 +111,24 @@ def _checked(model: Model, dimensions: int) -> Wanted:
     return Wanted(model, dimensions)
 
 
-async def _pictures(work: Work) -> list[Piece]:
-    request = work.job.request
-    match request["contentType"]:
-        case "image":
-            return [Piece(await patiently(work, lambda: _read_image(work)), {})]
-        case "video":
-            count = request.get("videoFrames") or 1
-            film = await find_film(work)
-            frames = await patiently(work, lambda: take_thumbnails(work, film, count, FRAME_SIDE))
-            return [
-                Piece(frame.still.content, {"atMs": frame.at_ms} if count > 1 else {}) for frame in frames
-            ]
-        case _:
-            return []
-
-
-async def _read_image(work: Work) -> bytes:
-    tools, key = work.tools, work.job.request["s3Key"]
-    return await for_embedding(tools.aws, tools.converter, work.bucket, key)
-
-
-def _batches(request: Request, wanted: Wanted, pictures: Sequence[Piece]) -> list[Batch]:
-    if request["contentType"] != "text":
-        return [Batch(wanted, [picture]) for picture in pictures]
-    pieces, size = _passages(request["content"], wanted.model.most), wanted.model.batch
+def _batches(wanted: Wanted, contents: Contents) -> list[Batch]:
+    if contents.pictures and wanted.model.images:
+        return [Batch(wanted, [picture], pictures=True) for picture in contents.pictures]
+    if contents.text is None:
+        raise Refused(f"{wanted.model.name} takes texts, no pictures", "NoPictures")
+    pieces, size = passages(contents.text, wanted.model.most), wanted.model.batch
     return [Batch(wanted, pieces[begin : begin + size]) for begin in range(0, len(pieces), size)]
-
-
-def _passages(text: str, most: int) -> list[Piece]:
-    whole = text.encode()
-    passages = split(text, most) if len(whole) > most else []
-    if not passages:
-        return [Piece(whole, {})]
-    return [
-        Piece(passage.of(text).encode(), {"begin": passage.begin, "end": passage.end}) for passage in passages
-    ]
 
 
 def _part(work: Work, number: int, batch: Batch) -> Part:
     model, dimensions = batch.wanted.model, batch.wanted.dimensions
     contents = [piece.content for piece in batch.pieces]
-    pictures = work.job.request["contentType"] != "text"
-    # Requests of pictures name models that take them.
-    item = (pictures and model.images) or model.tokens
+    pictures = batch.pictures
+    item = _item(model, pictures=pictures)
     embed = (pictures and model.embed_images) or model.embed
     most = prices_now().charge(item, len(contents) if pictures else sum(map(len, contents)))
 
-    async def make(run: operations.Run) -> Settled:  # noqa: ARG001 - the shape of Make
+    async def make() -> Settled:
         made = await embed(work, model.name, dimensions, contents)
         charge = most if made.billed is None else prices_now().charge(item, made.billed)
         result = {"source": "generated", "vectors": made.vectors}
@@ -173,6 +137,28 @@ def _part(work: Work, number: int, batch: Batch) -> Part:
     digests = [hashlib.sha256(content).hexdigest() for content in contents]
     key = part_key(number, msgspec.json.encode([model.name, dimensions, pictures, digests]))
     return Part(key, most, make, _reused, model.service, model.limit)
+
+
+def _item(model: Model, *, pictures: bool) -> str:
+    return (pictures and model.images) or model.tokens
+
+
+def _estimate(request: Request, settings: Settings) -> list[Charge]:
+    asked = request.get("models")
+    names = [one["model"] for one in asked] if asked else _defaults(request, settings.embedding)
+    # Of a model that there is not, none is called.
+    models = [MODELS[name] for name in names if name in MODELS]
+    return [_most(model, request, settings) for model in models]
+
+
+def _most(model: Model, request: Request, settings: Settings) -> Charge:
+    if has_pictures(request) and model.images:
+        return prices_now().charge(model.images, request.get("videoFrames") or 1)
+    # A token has a byte at least; a transcript is on record, and its length is for the worker to find.
+    content = request.get("content")
+    return prices_now().charge(
+        model.tokens, settings.text.most_bytes if content is None else len(content.encode())
+    )
 
 
 def _reused(earlier: Any) -> Settled:
@@ -244,27 +230,64 @@ def _check(request: Any) -> None:
         raise ValueError("Object missing required field `content`")
     if request.contentType != "text" and request.s3Key is None:
         raise ValueError("Object missing required field `s3Key`")
-    if request.contentType != "video" and request.videoFrames is not None:
-        raise ValueError("`videoFrames` is for contentType `video`")
-    for asked in request.models or ():
-        if request.contentType != "text" and MODELS[asked.model].images is None:
-            raise ValueError(f"{asked.model} takes texts, no {request.contentType}s")
+    for name in ("videoFrames", "videoContent"):
+        if request.contentType != "video" and getattr(request, name) is not None:
+            raise ValueError(f"The field `{name}` is for contentType `video`")
+    if request.videoContent == "transcript" and request.videoFrames is not None:
+        raise ValueError("The field `videoFrames` is for videoContent `frames` or `both`")
+    if request.models is not None:
+        _check_models(request)
+
+
+def _check_models(request: Any) -> None:
+    content = msgspec.structs.asdict(request)
+    of_texts = [asked.model for asked in request.models if MODELS[asked.model].images is None]
+    if has_pictures(content) and not has_text(content) and of_texts:
+        raise ValueError(f"Invalid field `models`: {of_texts[0]} takes texts, no {request.contentType}s")
+    if has_pictures(content) and has_text(content) and len(of_texts) in (0, len(request.models)):
+        missing = "texts alone, for the transcript" if not of_texts else "pictures, for the frames"
+        raise ValueError(f"Invalid field `models`: none of them takes {missing}")
+
+
+def _admit(request: Request, settings: Settings) -> None:
+    for place, asked in enumerate(request.get("models") or ()):
+        if asked["model"] not in settings.embedding.models:
+            raise NotAdmitted(f"models[{place}].model", _not_allowed(asked["model"]))
+
+
+def _not_allowed(model: str) -> str:
+    return f"embedding.models in the settings does not allow {model}"
+
+
+NULL = {"type": "null"}
 
 
 def _rules(content_type: str, needed: str, **further: Any) -> dict[str, Any]:
     properties = {"contentType": {"const": content_type}, needed: {"type": "string"}, **further}
-    return {"properties": properties, "required": ["contentType", needed]}
+    # What is left out is null; so what must be something must be there.
+    must = [name for name, rule in properties.items() if "const" in rule]
+    return {"properties": properties, "required": [*must, needed]}
 
 
-_TAKE_PICTURES = {
-    "items": {"properties": {"model": {"enum": [model.name for model in MODELS.values() if model.images]}}}
-}
+def _one_of(models: Iterable[str]) -> dict[str, Any]:
+    return {"properties": {"model": {"enum": list(models)}}}
+
+
+_PICTURES = _one_of(model.name for model in MODELS.values() if model.images)
+_TEXTS = _one_of(model.name for model in MODELS.values() if not model.images)
 # What `_check` demands.
 RULES = {
     "oneOf": [
-        _rules("text", "content", videoFrames={"type": "null"}),
-        _rules("image", "s3Key", videoFrames={"type": "null"}, models=_TAKE_PICTURES),
-        _rules("video", "s3Key", models=_TAKE_PICTURES),
+        _rules("text", "content", videoFrames=NULL, videoContent=NULL),
+        _rules("image", "s3Key", videoFrames=NULL, videoContent=NULL, models={"items": _PICTURES}),
+        _rules("video", "s3Key", videoContent={"enum": ["frames", None]}, models={"items": _PICTURES}),
+        _rules("video", "s3Key", videoFrames=NULL, videoContent={"const": "transcript"}),
+        _rules(
+            "video",
+            "s3Key",
+            videoContent={"const": "both"},
+            models={"anyOf": [NULL, {"allOf": [{"contains": _PICTURES}, {"contains": _TEXTS}]}]},
+        ),
     ]
 }
 
@@ -296,8 +319,9 @@ EMBEDDING = Pipeline(
         ("metadata", dict[str, Any] | None, None),
         ("models", Annotated[list[AskedModel], Meta(min_length=1, max_length=MOST_MODELS)] | None, None),
         ("videoFrames", Annotated[int, Meta(ge=1, le=MOST_FRAMES)] | None, None),
+        ("videoContent", VideoContent | None, None),
     ),
-    operations=(Operation("generateEmbedding", "embedding", generate_embedding),),
+    operations=(Operation("generateEmbedding", "embedding", generate_embedding, _estimate),),
     asked=_asked,
     outcome=_outcome,
     metadata=_metadata,
@@ -308,4 +332,5 @@ EMBEDDING = Pipeline(
         "metadata": {"album": "holidays"},
         "models": [{"model": TITAN_TEXT, "dimensions": 256}],
     },
+    admit=_admit,
 )

@@ -14,8 +14,8 @@ from mediaq.aws import objects
 from mediaq.errors import Refused, TryAgain, UnreadableMedia
 from mediaq.pipelines.errands import Errands
 from mediaq.pipelines.frames import Probe, RangedFile, Thumbnail, poster, probe, thumbnails
-from mediaq.pipelines.metered import patiently
 from mediaq.pipelines.operation import Work
+from mediaq.pipelines.patience import patiently
 from mediaq.pipelines.stills import KINDS, Kind
 
 # Seconds for which one read is repeated while its thread waits, before the thread is given back.

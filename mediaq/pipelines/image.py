@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from mediaq.aws.calls import call, request_id
 from mediaq.aws.limits import limit_of
-from mediaq.model import Settled
+from mediaq.model import Charge, Settled
 from mediaq.pipelines import pictures
-from mediaq.pipelines.metered import paid, patiently
-from mediaq.pipelines.operation import Operation, Pipeline, Work
+from mediaq.pipelines.metered import Call, Make, paid
+from mediaq.pipelines.operation import Operation, Pipeline, Request, Work
 from mediaq.pipelines.parameters import Faces, Labels, Moderation, Parameters, Text, aws_parameters
+from mediaq.pipelines.patience import patiently
 from mediaq.pipelines.pictures import Picture, Route
 from mediaq.pipelines.price_list import prices_now
 from mediaq.pipelines.requests import ObjectKey, request_type
 from mediaq.pipelines.reuse import same
 from mediaq.pipelines.scratch import Scratch
-from mediaq.store import operations
+from mediaq.settings import Settings
 
 PRICE = "rekognition.image"
 
@@ -49,21 +51,28 @@ def _look(
         asked = aws_parameters(parameters, work.job.request["operations"][name])
         charge = prices_now().charge(PRICE, 1)
 
+        async def make(content: Scratch | None) -> Settled:
+            image = await _image(work, content)
+            answer = await call(work.tools.aws, "rekognition", method, Image=image, **asked)
+            return Settled(answer[part], charge, request_id=request_id(answer))
+
         async def attempt() -> Any:
             picture = await _find_picture(work)
+
+            async def prepare() -> Make:
+                return partial(make, await _prepare(work, picture, turns=turns))
+
             known_by = same(work, method, asked, picture.info.version)
-            content = await _prepare(work, picture, turns=turns)
-
-            async def make(run: operations.Run) -> Settled:  # noqa: ARG001 - the shape of Make
-                image = await _image(work, content)
-                answer = await call(work.tools.aws, "rekognition", method, Image=image, **asked)
-                return Settled(answer[part], charge, request_id=request_id(answer))
-
-            return await paid(work, "rekognition", limit, charge, make, same=known_by)
+            look = Call(service="rekognition", limit=limit, estimate=charge, prepare=prepare, same=known_by)
+            return await paid(work, look)
 
         return await patiently(work, attempt)
 
-    return Operation(name, result, perform, parameters=parameters, example=example)
+    return Operation(name, result, perform, _one_image, parameters=parameters, example=example)
+
+
+def _one_image(request: Request, settings: Settings) -> tuple[Charge, ...]:  # noqa: ARG001 - the shape of Estimate
+    return (prices_now().charge(PRICE, 1),)
 
 
 async def _find_picture(work: Work) -> Picture:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from decimal import Decimal
 from typing import Any, TypeVar
 
 import httpx
@@ -12,14 +13,16 @@ from redis.asyncio import Redis
 
 from mediaq.aws.clients import Aws
 from mediaq.aws.limits import Limits
-from mediaq.model import Job, TaskStatus
+from mediaq.model import Charge, Job, TaskStatus
 from mediaq.pipelines.clock import Clock
 from mediaq.pipelines.converter import Converter
 from mediaq.pipelines.flights import Flights
 from mediaq.pipelines.holds import Holds
 from mediaq.pipelines.inflight import Inflight
+from mediaq.pipelines.notices import Notices
 from mediaq.settings import Settings
 from mediaq.store.pool import Store
+from mediaq.telemetry.telemetry import Telemetry
 
 T = TypeVar("T")
 Request = Mapping[str, Any]
@@ -41,6 +44,8 @@ class Tools:
         holds: Queues that no job should be claimed of for now.
         limits: What providers let the account do, kept by all workers together.
         converter: Makes JPEGs of images that AWS does not take as they are.
+        notices: Wakes what waits for asynchronous jobs of AWS's.
+        telemetry: Told of what is done.
         flights: Calls under way here that other jobs want, too.
     """
 
@@ -53,6 +58,8 @@ class Tools:
     holds: Holds
     limits: Limits
     converter: Converter
+    notices: Notices
+    telemetry: Telemetry
     flights: Flights = field(factory=Flights)
 
 
@@ -104,10 +111,17 @@ def _failed(task: asyncio.Task[Any]) -> bool:
 
 
 Perform = Callable[[Work], Awaitable[Any]]
+# The calls that a request comes to at most, each priced as the month's first.
+Estimate = Callable[[Request, Settings], Iterable[Charge]]
 
 
 def nothing(request: Request) -> tuple[str, ...]:  # noqa: ARG001 - the shape of Operation.needs
     """Says that an operation needs no other."""
+    return ()
+
+
+def free(request: Request, settings: Settings) -> tuple[Charge, ...]:  # noqa: ARG001 - the shape of Estimate
+    """Says that an operation costs nothing."""
     return ()
 
 
@@ -119,6 +133,7 @@ class Operation:
         name: How callers ask for it.
         result: The key of its result.
         perform: Does it, records it and returns the result.
+        estimate: The calls that it takes at most, each answered the first time, as far as the request tells.
         needs: The operations whose results it needs, given the request.
         parameters: What callers may say of it; None: nothing but that they want it.
         example: What a caller may say of it: true, or parameters as they stand in a request.
@@ -127,6 +142,7 @@ class Operation:
     name: str
     result: str
     perform: Perform
+    estimate: Estimate
     needs: Callable[[Request], tuple[str, ...]] = nothing
     parameters: type | None = None
     example: bool | Mapping[str, Any] = True
@@ -147,6 +163,10 @@ def no_objects(settings: Settings, job_id: str) -> tuple[str, ...]:  # noqa: ARG
     return ()
 
 
+def admit_all(request: Request, settings: Settings) -> None:
+    """Says that whatever a request may ask for, the settings allow."""
+
+
 @frozen
 class Pipeline:
     """A job type: its queue, its task, and what it can do.
@@ -162,6 +182,7 @@ class Pipeline:
         metadata: What a job adds to its media item, from what it returns.
         noted: What its operations put on record beside their results, by name: added to the media item too.
         objects: What the keys of all objects begin with that a job puts into the bucket; no other job's do.
+        admit: Raises NotAdmitted where a request asks for what the settings do not allow.
         example: A request as callers send it, but for the operations.
     """
 
@@ -175,6 +196,7 @@ class Pipeline:
     metadata: Callable[[Results], dict[str, Any]] = by_result_key
     noted: tuple[str, ...] = ()
     objects: Callable[[Settings, str], tuple[str, ...]] = no_objects
+    admit: Callable[[Request, Settings], None] = admit_all
     example: Mapping[str, Any] = field(factory=dict)
 
     def operation(self, name: str) -> Operation:
@@ -190,3 +212,17 @@ class Pipeline:
         wanted = set(self.asked(request))
         needed = {need for name in wanted for need in self.operation(name).needs(request)}
         return tuple(operation.name for operation in self.operations if operation.name in wanted | needed)
+
+    def estimate(self, request: Request, settings: Settings, done: Iterable[str] = ()) -> Decimal:
+        """Returns what a job costs at most by the price list in force, in US dollars.
+
+        Calls whose answers are lost are made again, and are not foreseen.
+
+        Args:
+            request: The validated request.
+            settings: Models, and how much is assumed of what a request does not tell.
+            done: Operations whose results are on record, which are not called again.
+        """
+        left = set(self.planned(request)) - set(done)
+        charges = (charge for name in left for charge in self.operation(name).estimate(request, settings))
+        return sum((charge.amount for charge in charges), Decimal(0))

@@ -13,8 +13,9 @@ from attrs import frozen
 
 from mediaq.errors import OnRecord
 from mediaq.model import Charge, Settled, TaskStatus
-from mediaq.pipelines.metered import Make, copied, paid, patiently, recorded
+from mediaq.pipelines.metered import Call, Make, copied, paid, ready, recorded
 from mediaq.pipelines.operation import Work
+from mediaq.pipelines.patience import patiently
 from mediaq.pipelines.reuse import Same, find_earlier, same
 from mediaq.store import operations
 
@@ -53,10 +54,16 @@ class Asked:
     limit: str
     question: Any
 
-    async def pay(self, work: Work, make: Make, known_by: Same, key: str = "") -> Any:
-        """Pays for it, unless it is known."""
-        service, limit = self.part.service or self.service, self.part.limit or self.limit
-        return await paid(work, service, limit, self.part.estimate, make, part=key, same=known_by)
+    def call(self, make: Make, known_by: Same, key: str = "") -> Call:
+        """Returns the call, made by what is given, for the part of that key or for the whole."""
+        return Call(
+            service=self.part.service or self.service,
+            limit=self.part.limit or self.limit,
+            estimate=self.part.estimate,
+            prepare=ready(make),
+            part=key,
+            same=known_by,
+        )
 
 
 Join = Callable[[Sequence[Any]], Settled]
@@ -117,13 +124,13 @@ async def paid_in_parts(
     return await _paid_apart(work, calls, join, noun, known_by.fingerprint)
 
 
-async def _paid_alone(work: Work, call: Asked, join: Join, known_by: Same) -> Any:
-    async def make(run: operations.Run) -> Settled:
-        answer = await call.part.make(run)
+async def _paid_alone(work: Work, asked: Asked, join: Join, known_by: Same) -> Any:
+    async def make() -> Settled:
+        answer = await asked.part.make()
         whole = join([answer.result])
         return attrs.evolve(answer, result=whole.result, vectors=whole.vectors)
 
-    return await call.pay(work, make, known_by)
+    return await paid(work, asked.call(make, known_by))
 
 
 async def _paid_apart(
@@ -131,7 +138,7 @@ async def _paid_apart(
 ) -> Any:
     answers = await _answers(work, calls, noun)
 
-    async def make(run: operations.Run) -> Settled:  # noqa: ARG001 - the shape of Make
+    async def make(_: operations.Run) -> Settled:
         # Let go of as they are joined: of a long text they are large.
         whole = await asyncio.to_thread(join, [answers.pop(call.part.key) for call in calls])
         return attrs.evolve(whole, charge=None)
@@ -154,11 +161,11 @@ async def _answers(work: Work, calls: Sequence[Asked], noun: str) -> dict[str, A
     return answers
 
 
-async def _answer(work: Work, call: Asked) -> Any:
-    part = call.part
-    known_by = same(work, call.service, call.question, part.key, copy=part.copy)
+async def _answer(work: Work, asked: Asked) -> Any:
+    part = asked.part
+    known_by = same(work, asked.service, asked.question, part.key, copy=part.copy)
     try:
-        return await call.pay(work, part.make, known_by, part.key)
+        return await paid(work, asked.call(part.make, known_by, part.key))
     except OnRecord as late:
         if late.part == part.key:
             return late.result

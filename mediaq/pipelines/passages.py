@@ -86,6 +86,20 @@ def split(text: str, most: int) -> list[Passage]:
     return [passage for passage in _cuts(text, most) if not passage.of(text).isspace()]
 
 
+def billed_at_most(size: int, most: int) -> int:
+    """Returns for how many characters any text is billed at most, passage by passage.
+
+    A text has no more characters than bytes. Of what fits, a passage has a quarter at least, but for the last
+    two, and a character has four bytes at most; each passage is billed to the end of its last unit.
+
+    Args:
+        size: Bytes of UTF-8 of the text at most.
+        most: Bytes of a passage at most, as of `split`.
+    """
+    passages = size // (most // 16) + 2
+    return size + passages * (UNIT_CHARACTERS - 1) + LEAST_CHARACTERS
+
+
 def sample(text: str) -> str:
     """Takes what the least charge pays for, 300 characters: of the beginning, the middle and the end.
 

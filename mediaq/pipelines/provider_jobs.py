@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any
 
 from attrs import frozen
 
+from mediaq.aws.limits import limit_of
 from mediaq.errors import ProviderError, ProviderJobFailed, ProviderJobRefused, TryAgain
-from mediaq.model import TaskStatus
-from mediaq.pipelines.metered import patiently
+from mediaq.model import Charge, Settled, TaskStatus
+from mediaq.pipelines.metered import recorded
 from mediaq.pipelines.operation import Work
+from mediaq.pipelines.patience import patiently
+from mediaq.pipelines.turns import holding_place, take_turn
 from mediaq.store import operations
 
 DONE = ("COMPLETED", "SUCCEEDED")
@@ -27,6 +32,66 @@ class State:
 
     status: str
     reason: str | None = None
+
+
+@frozen
+class Kind:
+    """A kind of job.
+
+    Args:
+        service: boto's name of the service, the ledger's too.
+        name: The service's name for people.
+        start: The method that starts one.
+        places: Which quota of jobs at once it counts for (`mediaq.aws.limits`).
+    """
+
+    service: str
+    name: str
+    start: str
+    places: str
+
+
+@frozen
+class ProviderJob:
+    """A job to be run.
+
+    Args:
+        kind: Its kind.
+        estimate: What it may cost at most.
+        fingerprint: By which its result is found when the same is asked again.
+        start: Starts it under a name, or finds the one that runs under that name; returns AWS's id of it.
+        look: Asks how it stands, by its id.
+        collect: Fetches what it came to, by its id.
+    """
+
+    kind: Kind
+    estimate: Charge
+    fingerprint: str
+    start: Callable[[str], Awaitable[str]]
+    look: Callable[[str], Awaitable[State]]
+    collect: Callable[[str], Awaitable[Settled]]
+
+
+async def run_provider_job(work: Work, job: ProviderJob) -> Any:
+    """Has AWS run a job, or adopts the one that it runs already, and records and returns what it came to.
+
+    Raises:
+        ProviderError: AWS refused it, failed, or could not be asked for longer than the operation's patience.
+    """
+
+    async def attempt() -> Any:
+        name = await job_name(work)
+
+        async def make(run: operations.Run) -> Settled:
+            return await _see_through(work, job, name, run)
+
+        async with holding_place(work, job.kind.places, name):
+            await take_turn(work, limit_of(job.kind.service, job.kind.start))
+            return await recorded(
+                work, job.kind.service, job.estimate, make, token=name, fingerprint=job.fingerprint
+            )
+
+    return await patiently(work, attempt)
 
 
 def name_stem(job_id: str, operation: str) -> str:
@@ -46,15 +111,21 @@ async def job_name(work: Work) -> str:
     return f"{name_stem(work.job.id, work.operation)}{generation}"
 
 
-async def until_done(work: Work, service: str, look: Callable[[], Awaitable[State]]) -> None:
-    """Looks at a job, at once and then after growing waits, until it is done.
+async def _see_through(work: Work, job: ProviderJob, name: str, run: operations.Run) -> Settled:
+    store = work.tools.store
+    # Started again it would have to be the same in all, the topic of its notice too, or AWS would refuse it.
+    job_id = await store.link.outlast(lambda: operations.provider_job(store, run)) if run.adopted else None
+    if job_id is None:
+        job_id = await job.start(name)
+        await operations.name_provider_job(store, run, job_id)
+    await _until_over(work, job, job_id)
+    return await job.collect(job_id)
+
+
+async def _until_over(work: Work, job: ProviderJob, job_id: str) -> None:
+    """Waits until a job is done.
 
     All that time is one wait: the job that waits has no slot, and its own time stands still.
-
-    Args:
-        work: The operation.
-        service: Who runs it, for people.
-        look: Asks how it stands.
 
     Raises:
         ProviderJobFailed: It failed, and another may not.
@@ -65,23 +136,29 @@ async def until_done(work: Work, service: str, look: Callable[[], Awaitable[Stat
     async with work.clock.parked():
         try:
             async with asyncio.timeout(longest):
-                await _until_done(work, service, look)
+                await _until_done(work, job, job_id)
         except TimeoutError:
-            raise TryAgain(f"{service} has not done its job in {longest} s", "NotDone") from None
+            raise TryAgain(f"{job.kind.name} has not done its job in {longest} s", "NotDone") from None
 
 
-async def _until_done(work: Work, service: str, look: Callable[[], Awaitable[State]]) -> None:
-    aws = work.tools.settings.aws
-    wait = aws.first_poll
-    while True:
-        state = await patiently(work, look)
-        work.report(TaskStatus.PROCESSING, state.status.lower().replace("_", " "))
-        if state.status in DONE:
-            return
-        if state.status == "FAILED":
-            raise _failed(service, state.reason)
-        await asyncio.sleep(wait)
-        wait = min(wait * 1.5, aws.longest_poll)
+async def _until_done(work: Work, job: ProviderJob, job_id: str) -> None:
+    """Looks at a job at once and then after growing waits; where AWS tells of its end, then and seldom."""
+    aws, notices = work.tools.settings.aws, work.tools.notices
+    wait = aws.longest_poll if notices.comes_for(job.kind.service) else aws.first_poll
+    with notices.expecting(job_id) as told:
+        while True:
+            # Before the look: what is told from here on is not seen by it.
+            told.clear()
+            state = await patiently(work, lambda: job.look(job_id))
+            work.report(TaskStatus.PROCESSING, state.status.lower().replace("_", " "))
+            if state.status in DONE:
+                return
+            if state.status == "FAILED":
+                raise _failed(job.kind.name, state.reason)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait):
+                    await told.wait()
+            wait = min(wait * 1.5, aws.longest_poll)
 
 
 def _failed(service: str, reason: str | None) -> ProviderError:

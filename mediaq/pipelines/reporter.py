@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any
 
 from loguru import logger
 
 from mediaq.errors import FenceLost
-from mediaq.model import Job, Progress, SubTask, TaskStatus
+from mediaq.model import Announcement, Job, JobEvent, Progress, SubTask, TaskStatus
 from mediaq.store import attempts
 from mediaq.store.pool import Store
 
-Announce = Callable[[Mapping[str, Any]], Awaitable[None]]
+Announce = Callable[[Announcement], Awaitable[None]]
 
 
 class Reporter:
@@ -61,9 +60,13 @@ class Reporter:
             telling.cancel()
             await asyncio.gather(telling, return_exceptions=True)
 
-    async def announce_end(self) -> None:
-        """Tells the listeners where the operations stand in the end, which is on record."""
-        await self._announce(self.progress.as_json())
+    async def announce_end(self, event: JobEvent) -> None:
+        """Tells the listeners what has become of the job, and where its operations stand in the end.
+
+        Args:
+            event: What is on record of it now.
+        """
+        await self._announce(Announcement(self._job, event, self.progress.as_json()))
 
     async def _tell(self) -> None:
         while True:
@@ -76,4 +79,4 @@ class Reporter:
                 # Whoever renews the lease hears of it, too.
                 logger.info("progress is told no more: {}", error)
                 return
-            await self._announce(progress.as_json())
+            await self._announce(Announcement(self._job, JobEvent.PROGRESS, progress.as_json()))

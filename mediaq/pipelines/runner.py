@@ -12,7 +12,7 @@ from attrs import frozen
 from loguru import logger
 
 from mediaq.errors import DependencyAway, JobFailed, MediaqError, OnRecord, ProviderError, Refused, TryAgain
-from mediaq.model import Job, JobStatus, TaskStatus
+from mediaq.model import Job, JobEvent, JobStatus, TaskStatus
 from mediaq.pipelines.clock import Clock
 from mediaq.pipelines.inflight import Passage
 from mediaq.pipelines.lease import while_leased
@@ -67,7 +67,7 @@ async def run_job(tools: Tools, pipeline: Pipeline, job_id: str, announce: Annou
         tools: Clients, store and settings.
         pipeline: The job's pipeline.
         job_id: The job's id, in Postgres as in Redis.
-        announce: Told of the job's progress.
+        announce: Told what becomes of the job.
 
     Returns:
         The results, by result key; none of a job that was deleted.
@@ -197,7 +197,8 @@ async def _perform(attempt: Attempt, operation: Operation, needed: Mapping[str, 
         shared=attempt.shared,
     )
     try:
-        return await operation.perform(work)
+        with attempt.tools.telemetry.operation(attempt.job.type, operation.name):
+            return await operation.perform(work)
     except OnRecord as late:
         if (late.operation, late.part) != (operation.name, ""):
             raise
@@ -287,7 +288,9 @@ async def _fail(attempt: Attempt, errors: Mapping[str, Exception]) -> dict[str, 
 async def _end(attempt: Attempt, ending: attempts.Ending) -> None:
     progress = attempt.reporter.progress
     await _see_through(attempt, attempts.end(attempt.tools.store, attempt.job, ending, progress))
-    await attempt.reporter.announce_end()
+    # An attempt that another follows has ended, and not the job.
+    event = JobEvent(ending.status) if ending.status.closed else JobEvent.PROGRESS
+    await attempt.reporter.announce_end(event)
 
 
 async def _see_through(attempt: Attempt, write: Coroutine[Any, Any, None]) -> None:

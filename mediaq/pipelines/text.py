@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 from functools import partial
 from typing import Annotated, Any
 
@@ -13,16 +14,17 @@ from mediaq.aws.calls import call, request_id
 from mediaq.aws.limits import limit_of
 from mediaq.aws.texts import read_text
 from mediaq.errors import Refused
-from mediaq.model import Settled
+from mediaq.model import Charge, Settled
 from mediaq.pipelines import languages, merged
-from mediaq.pipelines.comprehend import LANGUAGES, READINGS, Reading
-from mediaq.pipelines.metered import patiently
+from mediaq.pipelines.budget import keep_to_budget
+from mediaq.pipelines.comprehend import LANGUAGES, LEAST_CHARACTERS, READINGS, Reading
 from mediaq.pipelines.operation import Operation, Pipeline, Request, Work, nothing
 from mediaq.pipelines.parts import Part, paid_in_parts, part_key
-from mediaq.pipelines.passages import Passage, sample, split
+from mediaq.pipelines.passages import Passage, billed_at_most, sample, split
+from mediaq.pipelines.patience import patiently
 from mediaq.pipelines.price_list import prices_now
 from mediaq.pipelines.requests import Name, ObjectKey, Text, request_type
-from mediaq.store import operations
+from mediaq.settings import Settings
 
 LANGUAGE = "detectLanguage"
 LANGUAGE_CODE = Meta(
@@ -39,16 +41,25 @@ async def find_text(work: Work) -> str:
     """Returns the job's text: the one that was sent, or the object in S3, read once for all operations.
 
     Raises:
-        Refused: There is no such object, or it is no text, or too large (see `read_text`).
+        Refused: There is no such object, or it is no text, or too large (see `read_text`), or a budget has no
+            room for it.
         ProviderError: S3 cannot be asked for now.
     """
     sent: str | None = work.job.request.get("text")
-    return sent if sent is not None else await work.share("text", lambda: _read_object(work))
+    if sent is not None:
+        return sent
+    text = await work.share("text", lambda: _read_object(work))
+    await keep_to_budget(work, await work.share("estimate", lambda: _estimate_found(work, text)))
+    return text
 
 
 async def _read_object(work: Work) -> str:
     key, most = work.job.request["s3Key"], work.tools.settings.text.most_bytes
     return await patiently(work, lambda: read_text(work.tools.aws, work.bucket, key, most=most))
+
+
+async def _estimate_found(work: Work, text: str) -> Decimal:
+    return await asyncio.to_thread(TEXT.estimate, {**work.job.request, "text": text}, work.tools.settings)
 
 
 async def detect_language(work: Work) -> Any:
@@ -93,12 +104,21 @@ def _part(work: Work, reading: Reading, text: str, cut: Cut, language: dict[str,
     passage, key = cut
     charge = prices_now().charge(reading.item, passage.length)
 
-    async def make(run: operations.Run) -> Settled:  # noqa: ARG001 - the shape of Make
+    async def make() -> Settled:
         answer = await call(work.tools.aws, "comprehend", reading.method, Text=passage.of(text), **language)
         kept = {name: answer[name] for name in reading.answers}
         return Settled(kept, charge, request_id=request_id(answer))
 
     return Part(key, charge, make)
+
+
+def _estimate(name: str, request: Request, settings: Settings) -> list[Charge]:
+    reading, text, prices = READINGS[name], request.get("text"), prices_now()
+    if name == LANGUAGE and not request["operations"].get(LANGUAGE):
+        return [prices.charge(reading.item, LEAST_CHARACTERS)]
+    if text is None:
+        return [prices.charge(reading.item, billed_at_most(settings.text.most_bytes, reading.most))]
+    return [prices.charge(reading.item, passage.length) for passage in split(text, reading.most)]
 
 
 async def _passages(work: Work, text: str, most: int) -> list[Cut]:
@@ -156,11 +176,12 @@ def _language_unless_given(request: Request) -> tuple[str, ...]:
 
 
 def _in_language(name: str, result: str, merge: Merge) -> Operation:
-    return Operation(name, result, partial(_perform_in_language, merge), _language_unless_given)
+    perform, estimate = partial(_perform_in_language, merge), partial(_estimate, name)
+    return Operation(name, result, perform, estimate, _language_unless_given)
 
 
 OPERATIONS = (
-    Operation(LANGUAGE, "language", detect_language, nothing),
+    Operation(LANGUAGE, "language", detect_language, partial(_estimate, LANGUAGE), nothing),
     _in_language("detectSentiment", "sentiment", merged.sentiment),
     _in_language("detectEntities", "entities", partial(merged.spans, key="Entities")),
     _in_language("detectKeyPhrases", "keyPhrases", partial(merged.spans, key="KeyPhrases")),

@@ -8,8 +8,9 @@ from mediaq.aws import objects
 from mediaq.model import Settled, TaskStatus
 from mediaq.pipelines.film import Film, Pictures, take_pictures
 from mediaq.pipelines.frames import Thumbnail
-from mediaq.pipelines.metered import patiently, recorded
+from mediaq.pipelines.metered import recorded
 from mediaq.pipelines.operation import Work
+from mediaq.pipelines.patience import patiently
 from mediaq.pipelines.stills import KINDS
 from mediaq.pipelines.video_parameters import Poster, Thumbnails, said
 from mediaq.settings import Settings, Video
@@ -36,7 +37,7 @@ async def generate_thumbnails(work: Work, film: Film) -> Any:
     """
     pictures = _pictures(said(work.job.request, work.operation, Thumbnails), work.tools.settings.video)
 
-    async def make(run: operations.Run) -> Settled:  # noqa: ARG001 - the shape of Make
+    async def make(_: operations.Run) -> Settled:
         return Settled(await _take(work, film, pictures))
 
     return await patiently(work, lambda: recorded(work, "mediaq", None, make))

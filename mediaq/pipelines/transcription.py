@@ -7,27 +7,34 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+import attrs
 from loguru import logger
 
 from mediaq.aws import objects
 from mediaq.aws.calls import call
-from mediaq.aws.limits import TRANSCRIPTION_JOBS, limit_of
+from mediaq.aws.limits import TRANSCRIPTION_JOBS
 from mediaq.errors import Refused
-from mediaq.model import Settled
+from mediaq.model import Charge, Settled
 from mediaq.pipelines import subtitles
 from mediaq.pipelines.film import Film
-from mediaq.pipelines.metered import copied, patiently, recorded
-from mediaq.pipelines.operation import Answer, Work
+from mediaq.pipelines.lengths import told_ms
+from mediaq.pipelines.metered import copied
+from mediaq.pipelines.operation import Answer, Request, Work
+from mediaq.pipelines.patience import patiently
 from mediaq.pipelines.price_list import prices_now
-from mediaq.pipelines.provider_jobs import State, job_name, name_stem, until_done
-from mediaq.pipelines.reuse import find_earlier, same
-from mediaq.pipelines.turns import ask, holding_place, take_turn
+from mediaq.pipelines.provider_jobs import Kind, ProviderJob, State, job_name, name_stem, run_provider_job
+from mediaq.pipelines.reuse import Same, find_earlier, same
+from mediaq.pipelines.turns import ask
 from mediaq.pipelines.video_parameters import Transcription, said
 from mediaq.settings import Settings
 from mediaq.store import operations
 
 # The operation's name, which is part of the names of its jobs at AWS.
 TRANSCRIBE = "transcribe"
+PRICE = "transcribe.batch"
+KIND = Kind("transcribe", "Transcribe", "start_transcription_job", TRANSCRIPTION_JOBS)
+# Transcripts of one object that are looked through: by language or version, the newest first.
+RECALLED = 100
 TRANSCRIPT_BYTES = 64 * 1024 * 1024
 # AWS, Transcribe, Guidelines and quotas.
 MOST_BYTES = 2 * 1024**3
@@ -51,29 +58,63 @@ async def transcribe(work: Work, film: Film) -> Any:
     if why := unfit_for_transcribe(film, work.tools.settings.video.longest_sound):
         raise Refused(f"{film.info.key} {why}", "UnfitSound")
     asked = said(work.job.request, work.operation, Transcription)
-    charge = prices_now().charge("transcribe.batch", film.probe.audio_ms)
-    # Subtitles are made of the transcript, whichever job had it written.
-    known_by = same(work, asked.as_aws(), film.info.version)
+    charge = prices_now().charge(PRICE, film.probe.audio_ms)
+    known_by = _known_by(work, asked, film.info)
     if (known := await find_earlier(work, known_by)) and (own := await _copy(work, known.result, asked)):
         return await copied(work, "transcribe", charge.item, known_by, own)
 
-    async def attempt() -> Any:
-        name = await job_name(work)
-        stem = _stem(work, name)
+    async def start(name: str) -> str:
+        await _start(work, name, film.info, asked)
+        return name
 
-        async def make(run: operations.Run) -> Settled:
-            await _start(work, name, film.info, stem, asked)
-            await operations.name_provider_job(work.tools.store, run, name)
-            await until_done(work, "Transcribe", lambda: _look(work, name))
-            return Settled(await _collect(work, stem, asked), charge, request_id=name)
+    async def collect(name: str) -> Settled:
+        return Settled(await _collect(work, _stem(work, name), asked), charge, request_id=name)
 
-        async with holding_place(work, TRANSCRIPTION_JOBS, name):
-            await take_turn(work, limit_of("transcribe", "start_transcription_job"))
-            return await recorded(
-                work, "transcribe", charge, make, token=name, fingerprint=known_by.fingerprint
-            )
+    job = ProviderJob(KIND, charge, known_by.fingerprint, start, partial(_look, work), collect)
+    return await run_provider_job(work, job)
 
-    return await patiently(work, attempt)
+
+async def recall_transcript(work: Work) -> str:
+    """Returns what is said in the job's film, by a transcript that an earlier job of the same user paid for.
+
+    Raises:
+        Refused: None of this version of the object is on record, or nothing is said in it.
+        ProviderError: S3 cannot be asked for now.
+    """
+    store, transcribing = work.tools.store, attrs.evolve(work, operation=TRANSCRIBE)
+    key = work.job.request["s3Key"]
+    info = await patiently(work, lambda: objects.head(work.tools.aws, work.bucket, key))
+    known = await store.link.outlast(
+        lambda: operations.transcriptions(store, work.job.user_id, key, RECALLED)
+    )
+    for run in known:
+        asked = said(run["request"], TRANSCRIBE, Transcription)
+        if _known_by(transcribing, asked, info).fingerprint == run["fingerprint"]:
+            result = await store.link.outlast(partial(operations.result_of, store, run["id"]))
+            return _text_of(result, key)
+    raise Refused(
+        f"no transcript of {key} as it is now is on record: have a video-processing job transcribe it first, "
+        "then post this job again",
+        "NoTranscript",
+    )
+
+
+def _text_of(transcription: Any, key: str) -> str:
+    text: str = transcription["text"] if transcription else ""
+    if not text.strip():
+        raise Refused(f"nothing is said in {key}, by its transcript: embed its frames", "NoWords")
+    return text
+
+
+def _known_by(work: Work, asked: Transcription, info: objects.ObjectInfo) -> Same:
+    # Subtitles are made of the transcript, whichever job had it written.
+    return same(work, asked.as_aws(), info.version)
+
+
+def estimate_transcription(request: Request, settings: Settings) -> tuple[Charge, ...]:
+    """Prices the sound of a film of which the length alone is told."""
+    longest = round(settings.video.longest_sound * 1000)
+    return (prices_now().charge(PRICE, told_ms(request, settings, longest)),)
 
 
 def unfit_for_transcribe(film: Film, longest: float) -> str | None:
@@ -116,17 +157,17 @@ async def _copy(work: Work, earlier: Any, asked: Transcription) -> Any:
     return await _collect(work, stem, asked)
 
 
-async def _start(work: Work, name: str, info: objects.ObjectInfo, stem: str, asked: Transcription) -> None:
+async def _start(work: Work, name: str, info: objects.ObjectInfo, asked: Transcription) -> None:
     place = f"s3://{info.bucket}/{info.key}"
     try:
         await call(
             work.tools.aws,
-            "transcribe",
-            "start_transcription_job",
+            KIND.service,
+            KIND.start,
             TranscriptionJobName=name,
             Media={"MediaFileUri": place},
             OutputBucketName=info.bucket,
-            OutputKey=f"{stem}.json",
+            OutputKey=f"{_stem(work, name)}.json",
             **asked.as_aws(),
         )
     except Refused as refusal:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from decimal import Decimal
 from typing import Any
 
 import attrs
 
 from mediaq.errors import OnRecord
 from mediaq.model import Settled
+from mediaq.pipelines.budget import keep_to_budget
 from mediaq.pipelines.film import Film, find_film
 from mediaq.pipelines.metered import recorded
-from mediaq.pipelines.operation import Operation, Perform, Pipeline, Work
+from mediaq.pipelines.operation import Operation, Perform, Pipeline, Work, free
 from mediaq.pipelines.requests import ObjectKey, Seconds, request_type
 from mediaq.pipelines.thumbnails import folder, generate_thumbnails
-from mediaq.pipelines.transcription import TRANSCRIBE, stems, transcribe
-from mediaq.pipelines.video_labels import detect_labels
+from mediaq.pipelines.transcription import TRANSCRIBE, estimate_transcription, stems, transcribe
+from mediaq.pipelines.video_labels import detect_labels, estimate_labels
 from mediaq.pipelines.video_parameters import Thumbnails, Transcription, VideoLabels
 from mediaq.settings import Settings
 from mediaq.store import operations
@@ -30,10 +32,17 @@ def _of_film(operate: Callable[[Work, Film], Awaitable[Any]]) -> Perform:
 
     async def perform(work: Work) -> Any:
         film = await find_film(work)
+        await keep_to_budget(work, _estimate(work, film))
         await work.share(PROBE, lambda: _record_probe(work, film))
         return await operate(work, film)
 
     return perform
+
+
+def _estimate(work: Work, film: Film) -> Decimal:
+    # The sound may last longer than the pictures.
+    seconds = max(film.probe.duration_ms, film.probe.audio_ms) / 1000
+    return VIDEO.estimate({**work.job.request, "duration": seconds}, work.tools.settings)
 
 
 async def _record_probe(work: Work, film: Film) -> None:
@@ -52,7 +61,7 @@ async def _record_probe(work: Work, film: Film) -> None:
         "audioChannels": probe.channels,
     }
 
-    async def make(run: operations.Run) -> Settled:  # noqa: ARG001 - the shape of Make
+    async def make(_: operations.Run) -> Settled:
         return Settled(found)
 
     # An earlier attempt may have put it on record.
@@ -65,14 +74,16 @@ OPERATIONS = (
         TRANSCRIBE,
         "transcription",
         _of_film(transcribe),
+        estimate_transcription,
         parameters=Transcription,
         example={"languageCode": "en-US", "subtitles": ["vtt"]},
     ),
-    Operation("detectLabels", "labels", _of_film(detect_labels), parameters=VideoLabels),
+    Operation("detectLabels", "labels", _of_film(detect_labels), estimate_labels, parameters=VideoLabels),
     Operation(
         "generateThumbnails",
         "thumbnails",
         _of_film(generate_thumbnails),
+        free,
         parameters=Thumbnails,
         example={"count": 5, "format": "webp"},
     ),

@@ -6,19 +6,23 @@ from functools import partial
 from typing import Any
 
 from mediaq.aws.calls import call
-from mediaq.aws.limits import VIDEO_JOBS, limit_of
+from mediaq.aws.limits import VIDEO_JOBS
 from mediaq.errors import Refused, StaleToken, TryAgain
-from mediaq.model import Settled
+from mediaq.model import Charge, Settled
 from mediaq.pipelines.film import Film
-from mediaq.pipelines.metered import copied, patiently, recorded
-from mediaq.pipelines.operation import Work
+from mediaq.pipelines.lengths import told_ms
+from mediaq.pipelines.metered import copied
+from mediaq.pipelines.operation import Request, Work
+from mediaq.pipelines.patience import patiently
 from mediaq.pipelines.price_list import prices_now
-from mediaq.pipelines.provider_jobs import State, job_name, until_done
+from mediaq.pipelines.provider_jobs import Kind, ProviderJob, State, run_provider_job
 from mediaq.pipelines.reuse import find_earlier, same
-from mediaq.pipelines.turns import ask, holding_place, take_turn
+from mediaq.pipelines.turns import ask
 from mediaq.pipelines.video_parameters import VideoLabels, said
-from mediaq.store import operations
+from mediaq.settings import Completion, Settings
 
+PRICE = "rekognition.video.labels"
+KIND = Kind("rekognition", "Rekognition", "start_label_detection", VIDEO_JOBS)
 # 1,000 labels, the most that a page may have, hold the loop for 31 ms while botocore parses them.
 PAGE = 250
 # AWS, Rekognition, Guidelines and quotas; Working with stored videos.
@@ -37,29 +41,25 @@ async def detect_labels(work: Work, film: Film) -> Any:
     if why := unfit_for_rekognition(film):
         raise Refused(f"{film.info.key} {why}", "UnfitVideo")
     asked = said(work.job.request, work.operation, VideoLabels)
-    estimate = prices_now().charge("rekognition.video.labels", film.probe.duration_ms)
+    estimate = prices_now().charge(PRICE, film.probe.duration_ms)
     known_by = same(work, asked.as_aws(), asked.as_pages(), film.info.version)
     if known := await find_earlier(work, known_by):
         return await copied(work, "rekognition", estimate.item, known_by, known.result)
 
-    async def attempt() -> Any:
-        name = await job_name(work)
+    async def start(name: str) -> str:
+        return await _start(work, name, film, asked)
 
-        async def make(run: operations.Run) -> Settled:
-            job_id = await _start(work, name, film, asked)
-            await operations.name_provider_job(work.tools.store, run, job_id)
-            await until_done(work, "Rekognition", lambda: _look(work, job_id))
-            labels, length = await patiently(work, lambda: _read_pages(work, job_id, asked))
-            billed = prices_now().charge("rekognition.video.labels", length)
-            return Settled(labels, billed, request_id=job_id)
+    async def collect(job_id: str) -> Settled:
+        labels, length = await patiently(work, lambda: _read_pages(work, job_id, asked))
+        return Settled(labels, prices_now().charge(PRICE, length), request_id=job_id)
 
-        async with holding_place(work, VIDEO_JOBS, name):
-            await take_turn(work, limit_of("rekognition", "start_label_detection"))
-            return await recorded(
-                work, "rekognition", estimate, make, token=name, fingerprint=known_by.fingerprint
-            )
+    job = ProviderJob(KIND, estimate, known_by.fingerprint, start, partial(_look, work), collect)
+    return await run_provider_job(work, job)
 
-    return await patiently(work, attempt)
+
+def estimate_labels(request: Request, settings: Settings) -> tuple[Charge, ...]:
+    """Prices the labels of a film of which the length alone is told."""
+    return (prices_now().charge(PRICE, told_ms(request, settings, LONGEST_MS)),)
 
 
 def unfit_for_rekognition(film: Film) -> str | None:
@@ -78,14 +78,23 @@ def unfit_for_rekognition(film: Film) -> str | None:
 async def _start(work: Work, name: str, film: Film, asked: VideoLabels) -> str:
     started = await call(
         work.tools.aws,
-        "rekognition",
-        "start_label_detection",
+        KIND.service,
+        KIND.start,
         Video={"S3Object": {"Bucket": film.info.bucket, "Name": film.info.key}},
         ClientRequestToken=name,
+        **_channel(work.tools.settings.completion),
         **asked.as_aws(),
     )
     job_id: str = started["JobId"]
     return job_id
+
+
+def _channel(completion: Completion) -> dict[str, Any]:
+    if not completion.topic_arn:
+        return {}
+    return {
+        "NotificationChannel": {"SNSTopicArn": completion.topic_arn, "RoleArn": completion.role_arn},
+    }
 
 
 async def _look(work: Work, job_id: str) -> State:

@@ -23,6 +23,10 @@ Item = str | bytes | int | float
 MOST_BYTES = 512 * 2**20
 
 
+# What an attempt that has failed counts as.
+FAILURES = frozenset({"failed", "timed_out", "retried"})
+
+
 class ResultTooLong(Exception):
     """What a job returned is longer than Redis takes."""
 
@@ -32,13 +36,20 @@ class End(NamedTuple):
 
     Args:
         status: RQ's status of the job from now on; empty where nothing is written.
+        outcome: What the attempt counts as.
         args: What finish.lua takes for it.
         error: The traceback or the reason, where it failed.
     """
 
     status: str
+    outcome: str
     args: list[Item]
     error: str | None = None
+
+    @property
+    def again(self) -> bool:
+        """Whether it failed and is run again."""
+        return self.outcome in FAILURES and self.status in ("queued", "scheduled")
 
 
 class Kind(IntEnum):
@@ -171,7 +182,7 @@ def _end(
     ]
     # Of two, the later holds: a job that repeats is finished first, then queued.
     at = len(fields) - 1 - fields[::-1].index("status") if "status" in fields else -1
-    return End(str(fields[at + 1]) if at >= 0 else "", args, error)
+    return End(str(fields[at + 1]) if at >= 0 else "", outcome, args, error)
 
 
 def _times(run: Run) -> list[Item]:

@@ -23,6 +23,7 @@ from rq.defaults import DEFAULT_FAILURE_TTL
 
 from mediaq.queue import keys
 from mediaq.queue.dates import written
+from mediaq.queue.events import KEPT
 from mediaq.queue.scripts import read_script
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ class Heart:
             keys=[keys.LEASES, keys.QUEUES],
             args=[
                 *(keys.RQ, keys.OURS, now.timestamp(), written(now), REAP_BATCH, worker.options.deaths),
-                *(STUCK_AFTER, b64encode(zlib.compress(reason.encode())), DEFAULT_FAILURE_TTL),
+                *(STUCK_AFTER, b64encode(zlib.compress(reason.encode())), DEFAULT_FAILURE_TTL, KEPT),
             ],
         )
         for job_id in again:
@@ -186,11 +187,13 @@ class Watch:
             self._log()
 
     def _answer(self) -> None:
-        if self._logged and self._asked is not None:
-            held = time.monotonic() - self._asked
+        held = 0.0 if self._asked is None else time.monotonic() - self._asked
+        if self._logged:
             self._worker.log.warning(
                 "Worker %s: the event loop goes on, it was held for %.1f s", self._worker.name, held
             )
+        if self._worker.observer is not None:
+            self._worker.observer.loop_lagged(held)
         self._asked, self._logged = None, False
 
     def _log(self) -> None:

@@ -17,6 +17,8 @@ SUSPENDED = f"{RQ}:suspended"
 
 # Sorted set of `JOB:EXECUTION:QUEUE`, scored by when the worker that runs it counts as dead.
 LEASES = f"{OURS}:leases"
+# Stream of what is told of all jobs.
+EVENTS = f"{OURS}:events"
 # Set of the names of paused queues.
 PAUSED = f"{OURS}:paused"
 

@@ -14,6 +14,7 @@ from rq.exceptions import DuplicateJobError, InvalidJobOperation, NoSuchJobError
 from rq.utils import parse_timeout
 
 from mediaq.queue import keys
+from mediaq.queue.ages import find_age
 from mediaq.queue.backoff import Backoff
 from mediaq.queue.codec import StrictPickle
 from mediaq.queue.dates import written
@@ -284,6 +285,14 @@ class Queue:
         paused, listed, active, done, past, failed, failed_past, *delayed = answers
         waiting, held = (0, listed) if paused else (listed, 0)
         return Counts(waiting, active, done - past, failed - failed_past, sum(delayed), held)
+
+    async def age(self) -> float:
+        """Returns the seconds since the oldest job that waits was put into the queue, in two round trips.
+
+        Looked at are the one that is next and the one that came last: what came between them is younger than
+        the older of the two, but for one that was put back to the front later than both.
+        """
+        return await find_age((await self._connect()).call, self.name)
 
     async def ping(self) -> None:
         """Makes sure that Redis answers.

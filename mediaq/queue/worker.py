@@ -34,6 +34,7 @@ from mediaq.queue.turns import Turns
 if TYPE_CHECKING:
     from mediaq.queue.ends import End
     from mediaq.queue.lane import Lane
+    from mediaq.queue.observer import Observer
     from mediaq.queue.run import Run
 
 
@@ -53,6 +54,7 @@ class AsyncWorker(BaseWorker):
     Attributes:
         may_claim: Tells whether jobs of a queue may be taken now; asked again each second while it says no. A
             `lifespan` may set it, for jobs that need what may be away.
+        observer: Told how jobs end and how the event loop does, if anyone is.
     """
 
     def __init__(self, queues: Any, *args: Any, options: Options | None = None, **kwargs: Any) -> None:
@@ -63,6 +65,7 @@ class AsyncWorker(BaseWorker):
         self.threads = Threads()
         self.shutdown = Shutdown(self)
         self.may_claim: Callable[[str], bool] = _always
+        self.observer: Observer | None = None
         self.jobs: WorkLoop | None = None
         self.turns: Turns | None = None
         self._orphans: Orphans | None = None
@@ -256,6 +259,10 @@ class AsyncWorker(BaseWorker):
         """Returns the executions that run now; may be called from any thread."""
         return [] if self.jobs is None else list(self.jobs.runs.values())
 
+    def lanes(self) -> Sequence[Lane]:
+        """Returns the lanes of its queues, none before it works; may be called from any thread."""
+        return [] if self.jobs is None else self.jobs.lanes
+
     def compare(self, held: Held, sent: float) -> None:
         """Compares what Redis holds for this worker with what it runs."""
         if self._orphans is not None:
@@ -263,6 +270,8 @@ class AsyncWorker(BaseWorker):
 
     def after(self, run: Run, end: End) -> None:
         """Does what is to be done once a job's end is on record."""
+        if self.observer is not None:
+            self.observer.job_ended(run.lane.queue, end.outcome, run.worked, again=end.again)
         if b"webhooks" in run.fields or b"rate_limit_key" in run.fields:
             self._spawn(lambda: settle(self, run, end))
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from http import HTTPStatus
 from typing import Annotated, Any
 
@@ -14,9 +16,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from mediaq.dispatch import push_all
-from mediaq.errors import CommitUnknown
+from mediaq.errors import CommitUnknown, NotAdmitted
 from mediaq.model import Job, JobStatus, NewJob
 from mediaq.pipelines.operation import Pipeline
+from mediaq.pipelines.terms import set_terms
 from mediaq.resources import Resources
 from mediaq.service.answers import answer, links
 from mediaq.service.bodies import decode_body, read_body
@@ -24,6 +27,7 @@ from mediaq.service.endpoint import Call
 from mediaq.service.ownership import refuse_what_is_anothers
 from mediaq.service.problems import Problem, as_problem, unknown, unknown_batch
 from mediaq.service.queues import find_job_type
+from mediaq.settings import Settings
 from mediaq.store.acceptance import Accepted, accept, accept_all
 
 LONGEST_KEY = 255
@@ -37,6 +41,8 @@ IdempotencyKey = Annotated[
     ),
 ]
 Location = Annotated[str, Meta(description="Where the job is found.")]
+# Bytes of a request from which on its estimate is made beside the loop.
+LARGE = 32 * 1024
 MOST_JOBS = 1000
 
 
@@ -54,7 +60,7 @@ async def post_job(call: Call) -> Response:
     """Accepts a job: on record first, then in its queue. Once on record it is kept, whatever follows."""
     resources, pipeline = call.resources, find_job_type(call)
     body = await read_body(call.request)
-    new = _new_job(call, pipeline, body, idempotency_key=_idempotency_key(call.request))
+    new = await _make_job(call, pipeline, body, key=_idempotency_key(call.request))
     # Known to be away, Redis is refused for before anything is on record.
     await resources.queues[new.type].ping()
     accepted = await _accept(resources, new)
@@ -75,7 +81,7 @@ async def post_batch(call: Call) -> Response:
     key = _idempotency_key(call.request)
     digest = "" if key is None else _hash(msgspec.json.decode(body))
     checked = [
-        _checked(call, pipeline, bytes(one), _key_of_one(key, n), digest) for n, one in enumerate(asked)
+        await _check(call, pipeline, bytes(one), _key_of_one(key, n), digest) for n, one in enumerate(asked)
     ]
     news = [new for new in checked if isinstance(new, NewJob)]
     await resources.queues[pipeline.queue].ping()
@@ -85,20 +91,24 @@ async def post_batch(call: Call) -> Response:
     return answer({"outcomes": outcomes})
 
 
-def _checked(call: Call, pipeline: Pipeline, body: bytes, key: str | None, digest: str) -> NewJob | Problem:
+async def _check(
+    call: Call, pipeline: Pipeline, body: bytes, key: str | None, digest: str
+) -> NewJob | Problem:
     try:
-        return _new_job(call, pipeline, body, idempotency_key=key, batch=digest)
+        return await _make_job(call, pipeline, body, key=key, batch=digest)
     except Problem as problem:
         return problem
 
 
-def _new_job(
-    call: Call, pipeline: Pipeline, body: bytes, *, idempotency_key: str | None, batch: str = ""
+async def _make_job(
+    call: Call, pipeline: Pipeline, body: bytes, *, key: str | None, batch: str = ""
 ) -> NewJob:
     asked, user_id = msgspec.to_builtins(decode_body(body, pipeline.request)), call.caller.user_id
-    refuse_what_is_anothers(call.caller, asked, call.resources.settings.auth.s3_key_prefix)
+    settings = call.resources.settings
+    refuse_what_is_anothers(call.caller, asked, settings.auth.s3_key_prefix)
     asked.pop("userId", None)
-    queue = call.resources.settings.queues.named(pipeline.queue)
+    _refuse_what_is_not_allowed(pipeline, asked, settings)
+    terms = partial(set_terms, settings, pipeline, asked, user_id)
     return NewJob(
         id=uuid.uuid4().hex,
         type=pipeline.queue,
@@ -107,10 +117,19 @@ def _new_job(
         cost_center=asked.get("costCenter"),
         request=asked,
         operations=pipeline.planned(asked),
-        max_attempts=queue.attempts,
-        idempotency_key=idempotency_key,
+        max_attempts=settings.queues.named(pipeline.queue).attempts,
+        idempotency_key=key,
         digest=_digest(pipeline, asked, batch),
+        # A long text is cut into passages, which would hold the loop.
+        terms=await asyncio.to_thread(terms) if len(body) > LARGE else terms(),
     )
+
+
+def _refuse_what_is_not_allowed(pipeline: Pipeline, asked: Mapping[str, Any], settings: Settings) -> None:
+    try:
+        pipeline.admit(asked, settings)
+    except NotAdmitted as refusal:
+        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(refusal), field=refusal.field) from refusal
 
 
 def _idempotency_key(request: Request) -> str | None:
@@ -141,9 +160,14 @@ def _hash(told: Any) -> str:
 
 async def _accept(resources: Resources, new: NewJob) -> Accepted:
     try:
-        return Accepted(*await accept(resources.store, new, resources.settings.database.timeout))
+        with resources.telemetry.tracer.span("accept", mediaq_job_id=new.id):
+            return Accepted(*await accept(resources.store, new, *_bounds(resources)))
     except CommitUnknown as error:
         raise unknown(new, links(new)) from error
+
+
+def _bounds(resources: Resources) -> tuple[float, int]:
+    return resources.settings.database.timeout, resources.settings.service.open_jobs
 
 
 async def _accept_all(resources: Resources, news: Sequence[NewJob]) -> Mapping[str, Accepted | Problem]:
@@ -151,7 +175,8 @@ async def _accept_all(resources: Resources, news: Sequence[NewJob]) -> Mapping[s
     if not news:
         return {}
     try:
-        outcomes = await accept_all(resources.store, news, resources.settings.database.timeout)
+        with resources.telemetry.tracer.span("accept", mediaq_jobs=len(news)):
+            outcomes = await accept_all(resources.store, news, *_bounds(resources))
     except CommitUnknown as error:
         raise unknown_batch(news) from error
     return {
@@ -174,4 +199,10 @@ def _outcome(outcome: Accepted | Problem) -> dict[str, Any]:
 
 
 def _show(job: Job) -> dict[str, Any]:
-    return {"id": job.id, "jobType": job.type, "status": job.status, "links": links(job)}
+    return {
+        "id": job.id,
+        "jobType": job.type,
+        "status": job.status,
+        "estimate": job.estimate,
+        "links": links(job),
+    }

@@ -19,8 +19,14 @@ from mediaq.service.csrf import SAFE_METHODS
 from mediaq.service.problems import Problem
 from mediaq.store.pool import storable
 
-# What any route may answer: no token or a bad one, a query that it does not take, a server away.
-GUARDED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE)
+# What any route may answer: no token or a bad one, a query that it does not take, a request too many, a
+# server away.
+GUARDED = (
+    HTTPStatus.UNAUTHORIZED,
+    HTTPStatus.UNPROCESSABLE_ENTITY,
+    HTTPStatus.TOO_MANY_REQUESTS,
+    HTTPStatus.SERVICE_UNAVAILABLE,
+)
 
 
 @frozen
@@ -131,6 +137,7 @@ class Endpoint:
 
     async def _answer(self, request: Request) -> Response:
         caller = await request.app.state.authenticator.caller(request)
+        await request.app.state.requests.admit(caller.user_id)
         if self.admin:
             refuse_all_but_admins(caller)
         _check_names(request.path_params)
@@ -154,12 +161,14 @@ class Public:
         handle: Answers.
         summary: What it shows, in a few words.
         answers: As of an Endpoint, of bad news too.
+        problems: As of an Endpoint; 401 is one where it depends on the settings who is let in.
     """
 
     path: str
     handle: Callable[[Request], Awaitable[Response]]
     summary: str
     answers: Mapping[HTTPStatus, Any]
+    problems: tuple[HTTPStatus, ...] = ()
 
     def route(self) -> Route:
         """Returns the route that Starlette serves."""

@@ -5,9 +5,22 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any
 
+from mediaq.model import JobEvent
 from mediaq.pipelines.catalog import PIPELINES
-from mediaq.service import accepting, costs, documents, health, jobs, media, queues, session, shapes
-from mediaq.service.endpoint import ByJobType, Endpoint, Public, Text
+from mediaq.service import (
+    accepting,
+    costs,
+    documents,
+    events,
+    health,
+    jobs,
+    media,
+    metrics,
+    queues,
+    session,
+    shapes,
+)
+from mediaq.service.endpoint import ByJobType, Endpoint, EventStream, Public, Text
 from mediaq.service.examples import example_request
 
 REQUESTS = ByJobType(
@@ -17,6 +30,14 @@ REQUESTS = ByJobType(
 BATCHES = ByJobType(
     dict.fromkeys(PIPELINES, accepting.Batch),
     {name: {"jobs": [request]} for name, request in REQUESTS.examples.items()},
+)
+JOB_EVENTS = EventStream(
+    {
+        JobEvent.PROGRESS: shapes.ProgressTold,
+        JobEvent.STALLED: shapes.Told,
+        JobEvent.COMPLETED: shapes.EndTold,
+        JobEvent.FAILED: shapes.EndTold,
+    }
 )
 
 NOT_THE_CALLERS = (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND)
@@ -36,6 +57,7 @@ ENDPOINTS = (
         "Accepts a job.",
         answers={HTTPStatus.ACCEPTED: shapes.Accepted},
         problems=(
+            HTTPStatus.PAYMENT_REQUIRED,
             HTTPStatus.FORBIDDEN,
             HTTPStatus.NOT_FOUND,
             HTTPStatus.CONFLICT,
@@ -101,7 +123,12 @@ ENDPOINTS = (
         jobs.retry_job,
         "Runs a job again that failed or was cancelled.",
         answers={HTTPStatus.ACCEPTED: shapes.Accepted},
-        problems=(*NOT_THE_CALLERS, HTTPStatus.CONFLICT, HTTPStatus.GATEWAY_TIMEOUT),
+        problems=(
+            HTTPStatus.PAYMENT_REQUIRED,
+            *NOT_THE_CALLERS,
+            HTTPStatus.CONFLICT,
+            HTTPStatus.GATEWAY_TIMEOUT,
+        ),
         sends={"Location": accepting.Location},
     ),
     Endpoint(
@@ -121,6 +148,23 @@ ENDPOINTS = (
         answers={HTTPStatus.OK: shapes.Retried},
         problems=(HTTPStatus.FORBIDDEN, HTTPStatus.GATEWAY_TIMEOUT),
         query=jobs.RetryQuery,
+    ),
+    Endpoint(
+        "GET",
+        "/api/queues/{job_type}/{job_id}/events",
+        events.get_job_events,
+        "Tells what becomes of a job, until it has ended.",
+        answers={HTTPStatus.OK: JOB_EVENTS},
+        problems=NOT_THE_CALLERS,
+    ),
+    Endpoint(
+        "GET",
+        "/api/events",
+        events.get_events,
+        "Tells what becomes of the caller's jobs.",
+        answers={HTTPStatus.OK: JOB_EVENTS},
+        problems=(HTTPStatus.FORBIDDEN,),
+        query=events.EventsQuery,
     ),
     Endpoint(
         "GET",
@@ -182,6 +226,13 @@ PUBLIC = (
         health.get_readyz,
         "Tells whether the servers that are needed can be reached.",
         {HTTPStatus.OK: shapes.Ready, HTTPStatus.SERVICE_UNAVAILABLE: shapes.Ready},
+    ),
+    Public(
+        "/metrics",
+        metrics.get_metrics,
+        "Shows what Prometheus collects.",
+        {HTTPStatus.OK: Text("text/plain")},
+        problems=(HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.SERVICE_UNAVAILABLE),
     ),
     Public(
         "/openapi.json",

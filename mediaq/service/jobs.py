@@ -18,7 +18,7 @@ from mediaq.pipelines.requests import Name
 from mediaq.service.answers import answer, links, show_job, show_summary
 from mediaq.service.cursor import EPOCH, read_cursor, write_cursor
 from mediaq.service.endpoint import Call
-from mediaq.service.problems import Problem
+from mediaq.service.problems import Problem, as_problem
 from mediaq.service.queues import find_job_type
 from mediaq.store import jobs
 from mediaq.store.jobs import Wanted
@@ -117,7 +117,10 @@ async def retry_job(call: Call) -> Response:
     job, _ = await _find(call)
     if job.status is JobStatus.COMPLETED:
         raise _conflict(job, "has completed: there is nothing to run again")
-    if job.status is not JobStatus.FAILED or not await interventions.retry(call.resources, [job.id]):
+    opened, refused = await interventions.retry(call.resources, [job.id])
+    if job.id in refused:
+        raise refused[job.id]
+    if not opened:
         raise _conflict(job, "has not ended: it is run without a retry")
     content = {"id": job.id, "jobType": job.type, "status": JobStatus.WAITING, "links": links(job)}
     return answer(content, HTTPStatus.ACCEPTED, {"Location": links(job)["self"]})
@@ -125,8 +128,15 @@ async def retry_job(call: Call) -> Response:
 
 async def retry_jobs(call: Call) -> Response:
     """Runs jobs again that failed; not those that were cancelled: who gave them up asks for each."""
-    opened, more = await interventions.retry_failed(call.resources, _wanted(call, JobStatus.FAILED))
-    return answer({"retried": len(opened), "ids": [job.id for job in opened], "more": more})
+    done = await interventions.retry_failed(call.resources, _wanted(call, JobStatus.FAILED))
+    ids = [job.id for job in done.opened]
+    refused = [{"id": job_id, **_told(why)} for job_id, why in done.refused.items()]
+    return answer({"retried": len(ids), "ids": ids, "refused": refused, "more": done.more})
+
+
+def _told(why: Exception) -> dict[str, Any]:
+    problem = as_problem(why)
+    return {"status": problem.status, "error": problem.detail}
 
 
 async def _find(call: Call) -> tuple[Job, list[Row]]:

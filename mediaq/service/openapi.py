@@ -225,8 +225,11 @@ def _open(page: Public, kinds: Kinds) -> dict[str, Any]:
         "tags": ["service"],
         "summary": page.summary,
         "description": split_docstring(page.handle.__doc__ or "")[0],
-        "security": [],
-        "responses": _answers(page.answers, kinds, {}),
+        "security": READING if HTTPStatus.UNAUTHORIZED in page.problems else [],
+        "responses": {
+            **_answers(page.answers, kinds, {}),
+            **{str(int(status)): _problem(status, kinds) for status in page.problems},
+        },
     }
 
 

@@ -6,14 +6,15 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
+import msgspec
 from loguru import logger
 from redis.exceptions import RedisError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Match, Route
 
-from mediaq.errors import CommitUnknown, KeyTaken, NotYours
+from mediaq.errors import CommitUnknown, KeyTaken, MediaqError, NotYours, OverBudget, TooManyOpen
 from mediaq.model import NewJob
 from mediaq.store.pool import AWAY as POSTGRES_AWAY
 
@@ -54,9 +55,8 @@ class Problem(Exception):
             "error": self.detail,
             **self.further,
         }
-        return JSONResponse(
-            content, status_code=self.status, headers=self.headers, media_type="application/problem+json"
-        )
+        encoded = msgspec.json.Encoder(decimal_format="number").encode(content)
+        return Response(encoded, self.status, self.headers, "application/problem+json")
 
 
 def away(what: str) -> Problem:
@@ -117,29 +117,57 @@ def as_problem(error: Exception) -> Problem:
         case HTTPException():
             status = HTTPStatus(error.status_code)
             return Problem(status, error.detail or status.phrase, headers=error.headers)
+        case MediaqError():
+            return _refusal(error)
+        case ClientDisconnect():
+            return Problem(HTTPStatus.BAD_REQUEST, "the request ended before its body did")
+        case _:
+            return _of_a_server(error) or _fault()
+
+
+def _refusal(error: MediaqError) -> Problem:
+    """Returns the answer where something is not done."""
+    match error:
         case NotYours():
             return Problem(HTTPStatus.FORBIDDEN, str(error), field="mediaItemId")
         case KeyTaken():
             return Problem(HTTPStatus.CONFLICT, str(error))
-        case ClientDisconnect():
-            return Problem(HTTPStatus.BAD_REQUEST, "the request ended before its body did")
-        case _:
-            return _of_a_server(error) or Problem(
-                HTTPStatus.INTERNAL_SERVER_ERROR, "something went wrong here; it has been logged"
+        case OverBudget():
+            return Problem(HTTPStatus.PAYMENT_REQUIRED, f"{error}; nothing was accepted", **_figures(error))
+        case TooManyOpen():
+            retry = {"Retry-After": str(RETRY_AFTER)}
+            return Problem(HTTPStatus.TOO_MANY_REQUESTS, f"{error}; nothing was accepted", headers=retry)
+        case CommitUnknown():
+            return Problem(
+                HTTPStatus.GATEWAY_TIMEOUT,
+                "Postgres went away, and it is unknown whether this was done: repeat the request, it is safe",
+                headers={"Retry-After": str(RETRY_AFTER)},
             )
+        case _:
+            return _fault()
+
+
+def _figures(error: OverBudget) -> dict[str, Any]:
+    return {
+        "whose": error.whose,
+        "name": error.name,
+        "month": f"{error.month:%Y-%m}",
+        "budget": error.budget,
+        "spent": error.spent,
+        "reserved": error.reserved,
+        "estimate": error.estimate,
+    }
 
 
 def _of_a_server(error: Exception) -> Problem | None:
     """Returns the answer where the error is that a server is away."""
     if isinstance(error, RedisError):
         return away("Redis")
-    if isinstance(error, CommitUnknown):
-        return Problem(
-            HTTPStatus.GATEWAY_TIMEOUT,
-            "Postgres went away, and it is unknown whether this was done: repeat the request, it is safe",
-            headers={"Retry-After": str(RETRY_AFTER)},
-        )
     return away("Postgres") if isinstance(error, POSTGRES_AWAY) else None
+
+
+def _fault() -> Problem:
+    return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "something went wrong here; it has been logged")
 
 
 EXPECTED: tuple[type[Exception], ...] = (
@@ -148,6 +176,8 @@ EXPECTED: tuple[type[Exception], ...] = (
     NotYours,
     KeyTaken,
     CommitUnknown,
+    OverBudget,
+    TooManyOpen,
     ClientDisconnect,
     RedisError,
     *POSTGRES_AWAY,
@@ -155,7 +185,7 @@ EXPECTED: tuple[type[Exception], ...] = (
 
 
 async def answer_wrong_method(request: Request, error: Exception) -> Response:  # noqa: ARG001 - a handler's shape
-    """Answers a method that the path does not take; names all that it takes, by whatever route of that path."""
+    """Answers a method that the path does not take; names those of all its routes."""
     routes = [route for route in request.app.routes if isinstance(route, Route)]
     matching = (route.path for route in routes if route.matches(request.scope)[0] is not Match.NONE)
     # The first is the most special one: others may be about something that happens to be called so.

@@ -30,6 +30,7 @@ class Accepted(Shape):
     id: str
     job_type: str
     status: JobStatus
+    estimate: Annotated[Dollars | None, Meta(description="What it costs at most by the price list.")]
     links: Links
 
 
@@ -85,6 +86,31 @@ class JobShown(Shape):
     links: Links
 
 
+class Told(Shape):
+    """An event: of which job it is."""
+
+    id: str
+    job_type: str
+
+
+class ProgressTold(Told):
+    """An event: how far a job is."""
+
+    current: int
+    total: int
+    message: str
+    sub_tasks: dict[str, SubTask]
+
+
+class EndTold(Told):
+    """An event: how a job ended."""
+
+    status: JobStatus
+    returnvalue: dict[str, Any] | None
+    failed_reason: str | None
+    attempts_made: int
+
+
 class JobListed(Shape):
     """What a list shows of a job."""
 
@@ -118,6 +144,7 @@ class Outcome(Shape, omit_defaults=True):
     id: str | None = None
     job_type: str | None = None
     job_status: JobStatus | None = None
+    estimate: Annotated[Dollars | None, Meta(description="What it costs at most by the price list.")] = None
     links: Links | None = None
     error: str | None = None
     field: Annotated[str | None, Meta(description="What of the request was wrong.")] = None
@@ -129,11 +156,20 @@ class Outcomes(Shape):
     outcomes: list[Outcome]
 
 
+class NotRetried(Shape):
+    """A failed job for which there is no room."""
+
+    id: str
+    status: Annotated[int, Meta(description="402 over budget, 429 too many open.")]
+    error: str
+
+
 class Retried(Shape):
     """Failed jobs that are run again."""
 
     retried: int
     ids: list[str]
+    refused: list[NotRetried]
     more: Annotated[bool, Meta(description="Whether further ones are left: ask again.")]
 
 
@@ -297,3 +333,12 @@ class ProblemShown(msgspec.Struct, frozen=True, omit_defaults=True):
     detail: str
     error: Annotated[str, Meta(description="The same as `detail`.")]
     field: Annotated[str | None, Meta(description="What of the request was wrong.")] = None
+    whose: Annotated[
+        Literal["user", "costCenter"] | None, Meta(description="Of status 402: whose budget it is.")
+    ] = None
+    name: Annotated[str | None, Meta(description="The user or the cost center.")] = None
+    month: Annotated[str | None, Meta(description="The month (UTC) of the budget, as 2026-11.")] = None
+    budget: Annotated[Dollars | None, Meta(description="What may be spent in the month.")] = None
+    spent: Annotated[Dollars | None, Meta(description="What was billed, or possibly billed.")] = None
+    reserved: Annotated[Dollars | None, Meta(description="What open jobs may still cost.")] = None
+    estimate: Annotated[Dollars | None, Meta(description="What the job may cost.")] = None

@@ -6,11 +6,14 @@ import asyncio
 from collections.abc import Mapping, Sequence
 
 import asyncpg
+import attrs
 from attrs import frozen
 from loguru import logger
 
 from mediaq.errors import CommitUnknown, KeyTaken, NotYours
 from mediaq.model import Job, NewJob, Progress
+from mediaq.store import budgets
+from mediaq.store.admission import Refusal, admit
 from mediaq.store.borrowed import Connection, transact
 from mediaq.store.media import derive_statuses
 from mediaq.store.pool import AWAY, Store
@@ -33,7 +36,10 @@ class Accepted:
     is_new: bool
 
 
-async def accept(store: Store, new: NewJob, seconds: float) -> tuple[Job, bool]:
+Outcome = Accepted | NotYours | Refusal
+
+
+async def accept(store: Store, new: NewJob, seconds: float, open_jobs: int = 0) -> tuple[Job, bool]:
     """Puts a job on record, or finds the one that its idempotency key stands for; else as `accept_all`.
 
     Returns:
@@ -41,14 +47,18 @@ async def accept(store: Store, new: NewJob, seconds: float) -> tuple[Job, bool]:
 
     Raises:
         NotYours: The media item is another user's.
+        OverBudget: A budget does not leave what it may cost.
+        TooManyOpen: Its user has as many open jobs as they may have.
     """
-    [outcome] = await accept_all(store, [new], seconds)
-    if isinstance(outcome, NotYours):
+    [outcome] = await accept_all(store, [new], seconds, open_jobs)
+    if not isinstance(outcome, Accepted):
         raise outcome
     return outcome.job, outcome.is_new
 
 
-async def accept_all(store: Store, news: Sequence[NewJob], seconds: float) -> list[Accepted | NotYours]:
+async def accept_all(
+    store: Store, news: Sequence[NewJob], seconds: float, open_jobs: int = 0
+) -> list[Outcome]:
     """Puts jobs on record together, or finds those that their idempotency keys stand for.
 
     Where the connection breaks at the commit, the same is done again under the same ids until it is known to
@@ -59,28 +69,30 @@ async def accept_all(store: Store, news: Sequence[NewJob], seconds: float) -> li
         store: Postgres.
         news: The jobs, at least one and all of one user, of ids that no others have.
         seconds: For the acceptance, and as many again to learn what became of it.
+        open_jobs: How many jobs of the user may be open at once, these included; 0: any number.
 
     Returns:
-        An outcome for each, in their order: NotYours where the media item is another user's.
+        An outcome for each, in their order: why it is not on record, where it is not.
 
     Raises:
         KeyTaken: An idempotency key stands for another request; none of the jobs is on record.
         CommitUnknown: Postgres stayed away after the commit was sent: the jobs may be on record or not.
         OSError, asyncpg.PostgresError: Postgres is away or refuses; nothing is on record.
     """
+    await budgets.count(store, {budget for new in news for budget in budgets.caps(new)}, seconds)
     try:
-        return await _accept(store, news, seconds)
+        return await _accept(store, news, seconds, open_jobs)
     except CommitUnknown as error:
         logger.warning("{} may be on record or not, which is asked again: {}", _name(news), error)
-        return await _make_sure(store, news, seconds)
+        return await _make_sure(store, news, seconds, open_jobs)
 
 
-async def _make_sure(store: Store, news: Sequence[NewJob], seconds: float) -> list[Accepted | NotYours]:
+async def _make_sure(store: Store, news: Sequence[NewJob], seconds: float, open_jobs: int) -> list[Outcome]:
     loop = asyncio.get_running_loop()
     deadline = loop.time() + seconds
     while (left := deadline - loop.time()) > 0:
         try:
-            return await _accept(store, news, left)
+            return await _accept(store, news, left, open_jobs)
         except (CommitUnknown, asyncpg.PostgresError, *AWAY) as error:
             # That they cannot be accepted now does not say that they were not before.
             logger.debug("{} may still be on record or not: {}", _name(news), error)
@@ -92,11 +104,11 @@ def _name(news: Sequence[NewJob]) -> str:
     return f"job {news[0].id}" if len(news) == 1 else f"a batch of {len(news)} jobs"
 
 
-async def _accept(store: Store, news: Sequence[NewJob], seconds: float) -> list[Accepted | NotYours]:
+async def _accept(store: Store, news: Sequence[NewJob], seconds: float, open_jobs: int) -> list[Outcome]:
     async with transact(store.pool, seconds) as connection:
         owners = await _claim_media_items(store, connection, news)
         ours = [new for new in news if owners[new.media_item_id] == new.user_id]
-        accepted = await _insert(store, connection, ours) if ours else {}
+        accepted = await _insert(store, connection, ours, open_jobs) if ours else {}
     return [
         accepted.get(new.id) or NotYours(f"media item {new.media_item_id} belongs to another user")
         for new in news
@@ -117,9 +129,9 @@ async def _claim_media_items(
 
 
 async def _insert(
-    store: Store, connection: Connection, news: Sequence[NewJob]
-) -> dict[str, Accepted | NotYours]:
-    """Inserts jobs or finds the ones in their way; returns what is on record, by the ids that were new."""
+    store: Store, connection: Connection, news: Sequence[NewJob], open_jobs: int
+) -> dict[str, Outcome]:
+    """Inserts jobs for which there is room, or finds the ones in their way; returns the outcomes by id."""
     user_id, keys = news[0].user_id, [new.idempotency_key for new in news if new.idempotency_key is not None]
     if keys:
         await store.queries.forget_old_keys(connection, user_id=user_id, keys=keys)
@@ -127,12 +139,14 @@ async def _insert(
     inserted = {row["id"]: row async for row in store.queries.insert_jobs(connection, rows=rows)}
     if inserted:
         await derive_statuses(store, connection, list({row["media_item_id"] for row in inserted.values()}))
-    accepted: dict[str, Accepted | NotYours] = {
+    outcomes: dict[str, Outcome] = {
         job_id: Accepted(Job.from_row(row), is_new=True) for job_id, row in inserted.items()
     }
     if others := [new for new in news if new.id not in inserted]:
-        accepted |= await _find(store, connection, user_id, others)
-    return accepted
+        outcomes |= await _find(store, connection, user_id, others)
+    if inserted:
+        outcomes |= await admit(store, connection, [new for new in news if new.id in inserted], open_jobs)
+    return outcomes
 
 
 def _row(n: int, new: NewJob) -> Row:
@@ -148,6 +162,7 @@ def _row(n: int, new: NewJob) -> Row:
         "max_attempts": new.max_attempts,
         "idempotency_key": new.idempotency_key,
         "digest": new.digest,
+        **attrs.asdict(new.terms),
     }
 
 

@@ -133,3 +133,18 @@ def _queries(keys: tuple[str, ...], conditions: tuple[str, ...], *, paged: bool)
     for word, text in replaced.items():
         sql = sql.replace(word, text)
     return aiosql.from_str(sql, "asyncpg", mandatory_parameters=False)
+
+
+async def recent(store: Store, seconds: float, patience: float) -> list[Row]:
+    """Returns the sums by service, operation and certainty of calls begun within the last seconds.
+
+    Args:
+        store: The store.
+        seconds: How far back.
+        patience: Seconds it may take.
+
+    Raises:
+        TimeoutError, OSError, asyncpg.PostgresError: Postgres is away.
+    """
+    async with borrow(store.pool, patience) as connection:
+        return [dict(row) async for row in store.queries.recent_costs(connection, seconds=seconds)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 import attrs
@@ -39,6 +40,7 @@ class Run:
         adopted: Whether an earlier call with the same token is on record, which may be running there.
         part: The part of the operation that it is about; empty: the whole.
         named: Whether it carries a token, by which the provider may go on with it.
+        estimate: What it may cost at most.
     """
 
     id: int
@@ -48,6 +50,7 @@ class Run:
     adopted: bool = False
     part: str = ""
     named: bool = False
+    estimate: Charge | None = None
 
 
 @frozen
@@ -110,7 +113,8 @@ async def begin(
     row = _beginning(job, service, operation, part, estimate)
     row |= {"token": token, "seconds": seconds, "fingerprint": fingerprint}
     begun = await store.writer.write(BEGIN, job.id, row, key=token or row["key"])
-    return attrs.evolve(_as_run(begun, job, service, operation, part), named=token is not None)
+    run = _as_run(begun, job, service, operation, part, estimate)
+    return attrs.evolve(run, named=token is not None)
 
 
 async def begin_unless_known(
@@ -149,7 +153,7 @@ async def begin_unless_known(
     begun = await store.writer.write(BEGIN_UNLESS_KNOWN, job.id, row, name=fingerprint)
     if isinstance(begun, Earlier | UnderWay):
         return begun
-    return _as_run(begun, job, service, operation, part)
+    return _as_run(begun, job, service, operation, part, estimate)
 
 
 async def look_up(store: Store, fingerprint: str, age: float) -> Earlier | UnderWay | None:
@@ -169,7 +173,11 @@ async def settle(store: Store, run: Run, settled: Settled, certainty: Certainty 
     """
     row = {"run": run, "settled": settled, "certainty": certainty}
     # Of two answers to one question, the second has to see the first.
-    state = await store.writer.write(SETTLE, run.job.id, row, key=(run.job.id, run.operation, run.part))
+    state, amount = await store.writer.write(
+        SETTLE, run.job.id, row, key=(run.job.id, run.operation, run.part)
+    )
+    if amount is not None:
+        store.observer.charged(run.service, run.operation, certainty, amount)
     return state in COUNTING
 
 
@@ -185,6 +193,9 @@ async def fail(store: Store, run: Run, error: ProviderError) -> None:
         "named": run.named,
     }
     await store.writer.write(FAIL, run.job.id, row, key=run.id)
+    # One that is adopted may be on record as this since long ago.
+    if row["state"] == "unanswered" and run.estimate is not None and not run.adopted:
+        store.observer.charged(run.service, run.operation, Certainty.POSSIBLY_BILLED, run.estimate.amount)
 
 
 def _state_after(error: ProviderError, run: Run) -> str:
@@ -203,6 +214,27 @@ async def name_provider_job(store: Store, run: Run, provider_id: str) -> None:
     """Records under which id the provider runs an asynchronous job."""
     row = {"run_id": run.id, "provider_id": provider_id}
     await store.writer.write(NAME, run.job.id, row, key=run.id)
+
+
+async def provider_job(store: Store, run: Run) -> str | None:
+    """Returns the id under which the provider runs a call's asynchronous job, where that is on record."""
+    known: str | None = await store.queries.provider_job(store.pool, run_id=run.id)
+    return known
+
+
+async def transcriptions(store: Store, user_id: str, key: str, most: int) -> list[Row]:
+    """Returns a user's transcriptions of what was stored under a key, the newest first.
+
+    Returns:
+        Of each the run's `id`, the job's `request` and the `fingerprint`.
+    """
+    found = store.queries.transcriptions(store.pool, user_id=user_id, key=key, most=most)
+    return [dict(row) async for row in found]
+
+
+async def result_of(store: Store, run_id: int) -> Any:
+    """Returns the result of a run; None where it is gone."""
+    return await store.queries.run_result(store.pool, run_id=run_id)
 
 
 async def seconds_to_answer(store: Store, job: Job, operation: str) -> float:
@@ -242,12 +274,19 @@ def _beginning(job: Job, service: str, operation: str, part: str, estimate: Char
     }
 
 
-def _as_run(begun: Mapping[str, Any] | None, job: Job, service: str, operation: str, part: str) -> Run:
+def _as_run(
+    begun: Mapping[str, Any] | None,
+    job: Job,
+    service: str,
+    operation: str,
+    part: str,
+    estimate: Charge | None,
+) -> Run:
     if begun is None:
         raise FenceLost(f"job {job.id} is another worker's now, or was deleted")
     if begun["id"] is None:
         raise OnRecord(operation, begun["result"], begun["part"])
-    return Run(begun["id"], job, service, operation, begun["adopted"], part)
+    return Run(begun["id"], job, service, operation, begun["adopted"], part, estimate=estimate)
 
 
 def _as_known(row: Mapping[str, Any]) -> Earlier | UnderWay:
@@ -280,9 +319,10 @@ async def _begin_unless_known(queries: Any, connection: Connection, rows: list[R
 async def _settle(queries: Any, connection: Connection, rows: list[Row]) -> Mapping[int, Any]:
     answers = [{"n": row["n"], "run_id": row["run"].id, "result": row["settled"].result} for row in rows]
     states = {row["n"]: row["state"] async for row in queries.settle_runs(connection, rows=answers)}
-    await _settle_costs(queries, connection, [row for row in rows if row["settled"].charge is not None])
+    charged = [row for row in rows if row["settled"].charge is not None]
+    amounts = await _settle_costs(queries, connection, charged)
     await _put_vectors(queries, connection, [row for row in rows if states.get(row["n"]) == "succeeded"])
-    return states
+    return {row["n"]: (states.get(row["n"]), amounts.get(row["n"])) for row in rows}
 
 
 async def _put_vectors(queries: Any, connection: Connection, rows: list[Row]) -> None:
@@ -308,7 +348,8 @@ async def _put_vectors(queries: Any, connection: Connection, rows: list[Row]) ->
         await queries.put_chunks(connection, rows=chunks)
 
 
-async def _settle_costs(queries: Any, connection: Connection, rows: list[Row]) -> None:
+async def _settle_costs(queries: Any, connection: Connection, rows: list[Row]) -> dict[int, Decimal]:
+    """Returns what each call costs, by the rows' `n`."""
     charges = {row["n"]: row["settled"].charge for row in rows}
     tiered = [
         {
@@ -325,6 +366,7 @@ async def _settle_costs(queries: Any, connection: Connection, rows: list[Row]) -
             charges[used["n"]] = charges[used["n"]].after(used["before"])
     if rows:
         await queries.settle_costs(connection, rows=[_cost(row, charges[row["n"]]) for row in rows])
+    return {n: charge.amount for n, charge in charges.items()}
 
 
 def _cost(row: Row, charge: Charge) -> Row:

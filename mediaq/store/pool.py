@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import aiosql
 import asyncpg
@@ -28,6 +29,26 @@ FAREWELL = 1.0
 SILENCE = 5.0
 
 
+class Observer(Protocol):
+    """Told of what is put on record."""
+
+    def committed(self, writes: int) -> None:
+        """Hears of a commit that so many writes of running jobs have shared."""
+
+    def charged(self, service: str, operation: str, certainty: str, dollars: Decimal) -> None:
+        """Hears what a call costs."""
+
+
+class Unobserved:
+    """Tells nobody."""
+
+    def committed(self, writes: int) -> None:
+        """Tells nobody of a commit."""
+
+    def charged(self, service: str, operation: str, certainty: str, dollars: Decimal) -> None:
+        """Tells nobody what a call costs."""
+
+
 class Store:
     """Postgres as mediaq uses it.
 
@@ -36,13 +57,17 @@ class Store:
         queries: The named queries of `store/sql`.
         link: Knows whether Postgres is away.
         writer: Puts on record what running jobs have to write.
+        observer: Told of what is put on record.
     """
 
-    def __init__(self, pool: asyncpg.Pool, queries: Any, link: Link, writer: Writer) -> None:
+    def __init__(
+        self, pool: asyncpg.Pool, queries: Any, link: Link, writer: Writer, observer: Observer
+    ) -> None:
         self.pool = pool
         self.queries = queries
         self.link = link
         self.writer = writer
+        self.observer = observer
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[asyncpg.pool.PoolConnectionProxy]:
@@ -52,24 +77,26 @@ class Store:
 
 
 @asynccontextmanager
-async def open_store(database: Database) -> AsyncIterator[Store]:
+async def open_store(database: Database, observer: Observer | None = None) -> AsyncIterator[Store]:
     """Opens the pool; the schema must be there (`mediaq migrate`).
 
     Args:
         database: URL, pool size and timeout.
+        observer: Told of what is put on record; None: nobody is.
 
     Raises:
         OSError, asyncpg.PostgresError: The server is away or refuses; the same may come from any query.
     """
     queries = aiosql.from_path(SQL, "asyncpg", mandatory_parameters=False)
     link = Link()
+    observer = observer or Unobserved()
     async with (
         _open_pool(database, size=database.pool_size, patience=database.timeout) as pool,
         # Of its own: writes of jobs neither wait for reads nor are given up for being slow.
         _open_pool(database, size=1, patience=PATIENCE) as writing,
-        open_writer(writing, queries, link) as writer,
+        open_writer(writing, queries, link, observer.committed) as writer,
     ):
-        yield Store(pool, queries, link, writer)
+        yield Store(pool, queries, link, writer, observer)
 
 
 @asynccontextmanager

@@ -100,17 +100,26 @@ class Writer:
         pool: Connections.
         queries: The named queries.
         link: Knows whether Postgres is away.
+        committed: Told how many writes each commit has put on record.
     """
 
-    def __init__(self, pool: asyncpg.Pool, queries: Any, link: Link) -> None:
+    def __init__(
+        self, pool: asyncpg.Pool, queries: Any, link: Link, committed: Callable[[int], None]
+    ) -> None:
         self._pool = pool
         self._queries = queries
         self._link = link
+        self._committed = committed
         self._waiting: deque[Write] = deque()
         self._unanswered: set[asyncio.Future[Any]] = set()
         self._room = asyncio.Semaphore(ROOM)
         self._work = asyncio.Event()
         self._closed = False
+
+    @property
+    def waiting(self) -> int:
+        """How many writes are not on record yet."""
+        return len(self._unanswered)
 
     async def write(
         self, act: Act, job_id: str, row: Row, *, key: Hashable = None, name: str | None = None
@@ -184,6 +193,7 @@ class Writer:
                 alone.take(write)
                 await self._record(alone)
             return
+        self._committed(len(batch.writes))
         for write, answer in zip(batch.writes, answers, strict=True):
             _settle(write.answer, answer)
 
@@ -220,9 +230,11 @@ def _unwritten() -> DependencyAway:
 
 
 @asynccontextmanager
-async def open_writer(pool: asyncpg.Pool, queries: Any, link: Link) -> AsyncIterator[Writer]:
+async def open_writer(
+    pool: asyncpg.Pool, queries: Any, link: Link, committed: Callable[[int], None]
+) -> AsyncIterator[Writer]:
     """Yields a writer that writes while the block runs; at its end, what waits has a moment to be written."""
-    writer = Writer(pool, queries, link)
+    writer = Writer(pool, queries, link, committed)
     running = asyncio.create_task(writer.run(), name="writer")
     try:
         yield writer

@@ -57,7 +57,7 @@ async def test_the_commands_that_need_nothing_work(line: str, checkout: Path) ->
 ANSWERS = {
     "--upload-file picture.jpg": r'"jobType":"image-processing","status":"waiting"',
     '/api/queues/text-analysis" \\': r'"jobType":"text-analysis","status":"waiting"',
-    "mediaq watch": r'"returnvalue": \{',
+    "mediaq watch": r'(?s)"returnvalue": \{.*event: completed',
     '$job" --request DELETE': r'"status":409,.*has ended already',
     "/api/media/note-1": r'"mediaItemId":"note-1","status":"completed"',
     "/api/costs": r'"groups":\[\{.*\}id,createdAt,userId,',

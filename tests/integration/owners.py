@@ -14,6 +14,7 @@ from attrs import frozen
 from loguru import logger
 
 from mediaq.errors import MediaqError
+from mediaq.model import Announcement
 from mediaq.pipelines import metered
 from mediaq.pipelines.catalog import PIPELINES
 from mediaq.pipelines.runner import run_job
@@ -93,7 +94,7 @@ def own(environment: Mapping[str, str], queue: str, job_id: str, fate: Fate | No
 
 
 async def _run(loop: FatedLoop, queue: str, job_id: str) -> str:
-    async def announce(progress: Mapping[str, Any]) -> None:
+    async def announce(told: Announcement) -> None:
         """Nobody listens."""
 
     async with open_resources(load_settings()) as resources:

@@ -1,5 +1,6 @@
 """Jobs to put into a store, and what became of them."""
 
+import asyncio
 import uuid
 from decimal import Decimal
 from typing import Any
@@ -65,3 +66,12 @@ async def media_item(store: Store, item: str = "photo") -> dict[str, Any]:
 async def lapse(store: Store, job: Job) -> None:
     """Let a job's lease run out."""
     await store.pool.execute("update jobs set lease_until = now() - interval '1 s' where id = $1", job.id)
+
+
+async def all_wait(store: Store, count: int) -> None:
+    """Wait until so many statements wait for one another."""
+    here = "datname = current_database()"
+    waiting = f"select count(*) from pg_stat_activity where wait_event_type = 'Lock' and {here}"  # noqa: S608
+    async with asyncio.timeout(20):
+        while await store.pool.fetchval(waiting) < count:  # noqa: ASYNC110 - the server has no event for it
+            await asyncio.sleep(0.01)

@@ -1,7 +1,6 @@
 """DELETE of a job: closed on record, then out of Redis, then stopped; its paid calls stay on record."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import pytest
 from crossing import Crossing
 from house import OTHER, Api, StandIn, serving, work
+from listening import listening
 from route_kit import (
     CALL,
     PATH,
@@ -30,7 +30,6 @@ from route_kit import (
 from mediaq.errors import FenceLost
 from mediaq.model import JobStatus
 from mediaq.queue import keys
-from mediaq.queue.progress import channel
 from mediaq.queue.retention import trim
 from mediaq.reconciler import Reconciler
 from mediaq.resources import Resources
@@ -242,14 +241,14 @@ async def test_a_job_of_another_type_is_not_found(api: Api, waits: str) -> None:
     assert (await api.http.delete(path, headers=api.as_user("user-1"))).status_code == 404
 
 
-async def test_listeners_hear_of_it_after_it_is_on_record(api: Api, resources: Resources, waits: str) -> None:
-    async with resources.redis.pubsub() as listening:
-        await listening.subscribe(channel(waits))
+async def test_listeners_hear_of_it_after_it_is_on_record(api: Api, waits: str) -> None:
+    path = f"/api/queues/{QUEUE}/{waits}/events"
+    async with listening(api.http, path, api.as_user("user-1")) as stream:
+        await stream.next()
         await cancelled(api, waits)
-        async with asyncio.timeout(5):
-            while (message := await listening.get_message(timeout=5)) is None or message["type"] != "message":
-                pass
-    assert json.loads(message["data"])["progress"]["message"] == "cancelled"
+        progress, end = await stream.rest()
+    assert progress.data["message"] == "cancelled"
+    assert (end.event, end.data["failedReason"]) == ("failed", "cancelled")
 
 
 # Servers that are away

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 from redis.asyncio import Redis
 
-from mediaq.queue.progress import publish
+from mediaq.queue.events import announce
 from mediaq.resources import open_redis
 from mediaq.settings import Redis as Where
 from mediaq.settings import Settings
@@ -25,7 +25,7 @@ async def redis(redis_url: str) -> AsyncIterator[Redis]:
     [
         lambda redis: redis.get("a key"),
         lambda redis: redis.set("a key", "a value", ex=60),
-        lambda redis: publish(redis, "job-1", {"progress": {}}),
+        lambda redis: announce(redis, "job-1", [("progress", "{}")], queue="q", meta={"progress": {}}),
     ],
 )
 async def test_a_task_that_uses_redis_can_be_cancelled_at_any_moment(redis: Redis, use: Use) -> None:

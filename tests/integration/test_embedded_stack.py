@@ -53,6 +53,7 @@ async def test_stack_json_says_how_to_join_while_the_stack_runs(tmp_path: Path) 
             "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3",
             "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY",
             "MEDIAQ_API_URL", "MEDIAQ_AUTH__COOKIE_SECURE", "MEDIAQ_AUTH__SECRET", "MEDIAQ_AWS__BUCKET",
+            "MEDIAQ_COMPLETION__QUEUE_URL", "MEDIAQ_COMPLETION__TOPIC_ARN", "MEDIAQ_COMPLETION__ROLE_ARN",
             "MEDIAQ_SERVICE__HOST", "MEDIAQ_SERVICE__PORT",
         }  # fmt: skip
         assert await valkey.accepting(written["env"]["REDIS_URL"])

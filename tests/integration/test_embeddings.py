@@ -2,14 +2,17 @@
 
 import math
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from decimal import Decimal
 from typing import Any
 
+import media
 import pytest
-from house import Api, StandIn
+from house import OTHER, USER, Api, StandIn, work
 
 from mediaq.embedded import samples
 from mediaq.resources import Resources
+from mediaq.settings import Settings
 
 TITAN, MULTIMODAL = "amazon.titan-embed-text-v2:0", "amazon.titan-embed-image-v1"
 COHERE = "cohere.embed-english-v3"
@@ -178,6 +181,21 @@ REFUSED = [
     ({"contentType": "video", "s3Key": "a", "videoFrames": 21}, "<= 20"),
     ({"contentType": "video", "s3Key": "a", "videoFrames": 0}, ">= 1"),
     ({"contentType": "image", "s3Key": "a", "models": models(COHERE)}, "takes texts, no images"),
+    ({"contentType": "video", "s3Key": "a", "models": models(COHERE)}, "takes texts, no videos"),
+    ({"videoContent": "both"}, "`videoContent` is for contentType `video`"),
+    ({"contentType": "video", "s3Key": "a", "videoContent": "words"}, "Invalid enum value 'words'"),
+    (
+        {"contentType": "video", "s3Key": "a", "videoContent": "transcript", "videoFrames": 2},
+        "`videoFrames` is for videoContent `frames` or `both`",
+    ),
+    (
+        {"contentType": "video", "s3Key": "a", "videoContent": "both", "models": models(COHERE)},
+        "none of them takes pictures, for the frames",
+    ),
+    (
+        {"contentType": "video", "s3Key": "a", "videoContent": "both", "models": models(MULTIMODAL)},
+        "none of them takes texts alone, for the transcript",
+    ),
 ]
 
 
@@ -194,10 +212,117 @@ def titan_only(overrides: dict[str, str]) -> None:
     overrides["MEDIAQ_EMBEDDING__MODELS"] = f'["{TITAN}"]'
 
 
-async def test_a_model_that_the_settings_do_not_allow_costs_nothing(
-    titan_only: None, api: Api, standin: StandIn
+async def test_a_model_that_the_settings_do_not_allow_is_refused_with_its_place(
+    titan_only: None, api: Api
 ) -> None:
-    job = await embed(api, content="A fine day.", models=models(TITAN, COHERE))
+    body = {"mediaItemId": "m", "contentType": "text", "content": "A", "models": models(TITAN, COHERE)}
+    answer = await api.post("embedding-generation", body)
+    assert answer.status_code == 422
+    assert answer.json()["field"] == "models[1].model"
+    assert f"embedding.models in the settings does not allow {COHERE}" in answer.json()["error"]
+
+
+async def test_a_job_of_a_time_when_its_model_was_allowed_costs_nothing(
+    api: Api, settings: Settings, standin: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = {"mediaItemId": "m", "contentType": "text", "content": "A", "models": models(TITAN, COHERE)}
+    job_id = await api.accept("embedding-generation", body)
+    monkeypatch.setenv("MEDIAQ_EMBEDDING__MODELS", f'["{TITAN}"]')
+    await work(settings, "embedding-generation")
+    job = await api.job("embedding-generation", job_id)
     assert job["status"] == "failed"
-    assert "embedding.models in the settings does not allow cohere.embed-english-v3" in job["failedReason"]
+    assert f"embedding.models in the settings does not allow {COHERE}" in job["failedReason"]
     assert (standin.calls(), job["costs"]) == ([], [])
+
+
+@pytest.fixture
+async def film(api: Api) -> dict[str, Any]:
+    """A film with words, and the request to embed it."""
+    await api.upload("film.mp4", samples.film_clip())
+    return {"contentType": "video", "s3Key": "film.mp4"}
+
+
+async def transcribe(api: Api, item: str = "m", user: str = USER, **how: Any) -> dict[str, Any]:
+    body = {"mediaItemId": item, "s3Key": "film.mp4", "operations": {"transcribe": how or True}}
+    job_id = await api.accept("video-processing", body, user)
+    await work(api.settings, "video-processing", most=1)
+    job = await api.job("video-processing", job_id, user)
+    assert job["status"] == "completed", job["failedReason"]
+    return job
+
+
+async def test_a_films_transcript_is_embedded_as_its_text_would_be(
+    api: Api, resources: Resources, standin: StandIn, film: dict[str, Any]
+) -> None:
+    said = (await transcribe(api, languageCode="en-GB"))["returnvalue"]["transcription"]["text"]
+    standin.clear()
+    job = await embed(api, **film, videoContent="transcript")
+    assert job["status"] == "completed", job["failedReason"]
+    assert [call["item"] for call in standin.billed()] == ["bedrock.titan-embed-text-v2.tokens"]
+    assert [row["model"] for row in await stored(resources)] == [TITAN]
+    same = await embed(api, "text", content=said)
+    assert same["returnvalue"] == {**job["returnvalue"], "source": "cache"}
+
+
+async def test_frames_and_transcript_stand_side_by_side(
+    api: Api, resources: Resources, standin: StandIn, film: dict[str, Any]
+) -> None:
+    await transcribe(api)
+    standin.clear()
+    job = await embed(api, **film, videoContent="both", videoFrames=2)
+    assert job["status"] == "completed", job["failedReason"]
+    assert Counter(call["item"] for call in standin.billed()) == {
+        "bedrock.titan-embed-image-v1.images": 2,
+        "bedrock.titan-embed-text-v2.tokens": 1,
+    }
+    assert [one["model"] for one in job["returnvalue"]["embeddings"]] == [MULTIMODAL, TITAN]
+    assert [row["model"] for row in await stored(resources)] == [MULTIMODAL, TITAN]
+    assert [row["model"] for row in await chunks(resources)] == [MULTIMODAL] * 2
+    named = await embed(api, "n", **film, videoContent="both", models=models(COHERE, (MULTIMODAL, 256)))
+    assert [one["model"] for one in named["returnvalue"]["embeddings"]] == [COHERE, MULTIMODAL]
+
+
+async def test_a_transcript_that_was_itself_reused_is_found(
+    api: Api, standin: StandIn, film: dict[str, Any]
+) -> None:
+    await transcribe(api, "first")
+    assert (await transcribe(api, "m"))["costs"][0]["certainty"] == "reused"
+    assert (await embed(api, **film, videoContent="transcript"))["status"] == "completed"
+
+
+async def changed(api: Api) -> None:
+    await transcribe(api)
+    await api.upload("film.mp4", media.film(25, sound=True))
+
+
+async def anothers(api: Api) -> None:
+    await transcribe(api, "theirs", OTHER)
+
+
+async def nobodys(api: Api) -> None:
+    """Nothing was transcribed."""
+
+
+@pytest.mark.parametrize("content", ["transcript", "both"])
+@pytest.mark.parametrize("before", [nobodys, changed, anothers])
+async def test_without_a_transcript_of_its_own_the_job_says_what_to_do_and_costs_nothing(
+    api: Api, standin: StandIn, film: dict[str, Any], before: Callable[[Api], Awaitable[None]], content: str
+) -> None:
+    await before(api)
+    standin.clear()
+    job = await embed(api, **film, videoContent=content)
+    assert (job["status"], job["attemptsMade"], job["costs"]) == ("failed", 1, [])
+    assert (
+        "no transcript of film.mp4 as it is now is on record: have a video-processing" in job["failedReason"]
+    )
+    assert standin.calls() == []
+
+
+async def test_of_a_film_without_words_the_transcript_is_not_embedded(
+    api: Api, standin: StandIn, film: dict[str, Any]
+) -> None:
+    await api.upload("film.mp4", media.film(50, sound=True))
+    await transcribe(api)
+    job = await embed(api, **film, videoContent="transcript")
+    assert (job["status"], job["costs"]) == ("failed", [])
+    assert "nothing is said in film.mp4, by its transcript" in job["failedReason"]

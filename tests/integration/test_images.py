@@ -1,10 +1,11 @@
 """Image jobs end to end: whatever was uploaded, Rekognition sees what a browser shows."""
 
 import asyncio
+import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -17,6 +18,7 @@ from PIL import Image
 from quarters import HEIC, SHOWN, quarters, saved, turned
 
 from mediaq.embedded import ports, samples
+from mediaq.model import Announcement
 from mediaq.pipelines.catalog import PIPELINES
 from mediaq.pipelines.runner import run_job
 from mediaq.resources import Resources
@@ -148,7 +150,7 @@ async def test_without_s3_a_job_waits_uncharged_for_its_next_attempt(
 async def run_here(api: Api, resources: Resources, image: bytes, **operations: Any) -> dict[str, Any]:
     """Has this process run a job, by clients that are open; returns the job."""
 
-    async def announce(progress: Mapping[str, Any]) -> None:
+    async def announce(told: Announcement) -> None:
         """Tells nobody."""
 
     await api.upload(KEY, image)
@@ -182,6 +184,39 @@ async def test_an_image_is_read_once_for_all_that_send_its_bytes(
     standin.fault("DetectFaces", "throttle", times=2)
     await run_here(api, resources, saved(quarters(), "PNG"))
     assert made == ["GET", "GET"]
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP"])
+async def test_of_an_image_that_was_analysed_before_only_the_beginning_is_read(
+    by_bytes: None, standin: StandIn, api: Api, resources: Resources, kind: str
+) -> None:
+    """Neither the whole is read nor is anything converted for a call that is not made."""
+    image = saved(quarters(), kind)
+    first = await run_here(api, resources, image)
+    made = await requests_to_s3(resources)
+    second = await run_here(api, resources, image)
+    assert made == ["GET"]
+    assert second["returnvalue"] == first["returnvalue"]
+    assert {cost["certainty"] for cost in second["costs"]} == {"reused"}
+
+
+async def test_one_of_two_jobs_that_ask_the_same_at_once_reads_the_image(
+    by_bytes: None, standin: StandIn, api: Api, resources: Resources
+) -> None:
+    made = await requests_to_s3(resources)
+    image = saved(quarters(), "PNG")
+    await asyncio.gather(*(run_here(api, resources, image, detectLabels=True) for _ in range(2)))
+    assert made == ["GET"] * 3
+    assert len(standin.billed()) == 1
+
+
+async def test_an_image_that_cannot_be_converted_is_not_on_record_as_a_call(
+    standin: StandIn, api: Api, resources: Resources
+) -> None:
+    await api.upload(KEY, saved(quarters(), "WEBP")[:200])
+    job = await api.run(QUEUE, asking(detectLabels=True))
+    assert (job["status"], job["costs"]) == ("failed", [])
+    assert await resources.store.pool.fetchval("select count(*) from operation_runs") == 0
 
 
 @pytest.fixture
@@ -228,12 +263,34 @@ async def test_a_job_that_is_cancelled_ends_its_conversion(
 
 
 @pytest.fixture
-def worker(settings: Settings) -> Iterator[psutil.Process]:
+def temporary(tmp_path: Path) -> Path:
+    """Where the worker's temporary files go."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def worker(settings: Settings, temporary: Path) -> Iterator[psutil.Process]:
     """A worker in a process of its own."""
     command = [sys.executable, "-m", "mediaq.cli", "worker", "-q", QUEUE]
-    with psutil.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+    environment = {**os.environ, "TMPDIR": str(temporary)}
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with psutil.Popen(command, env=environment, **quiet) as process:
         yield process
         process.terminate()
+
+
+async def test_a_worker_that_is_killed_while_it_converts_leaves_no_file(
+    standin: StandIn, api: Api, worker: psutil.Process, temporary: Path
+) -> None:
+    await api.upload(KEY, saved(Image.new("RGB", (12_000, 4000), "teal"), "PNG", compress_level=1))
+    await api.accept(QUEUE, asking())
+    process = await begun(worker.pid)
+    worker.kill()
+    assert os.listdir(temporary) == []  # noqa: PTH208 - a look at an empty folder does not block
+    await asyncio.to_thread(process.wait, 30)
+    assert os.listdir(temporary) == []  # noqa: PTH208 - nor does this
 
 
 async def ended(api: Api, image: bytes) -> None:

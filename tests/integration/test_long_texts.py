@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 from house import Api, StandIn
-from store_kit import JOB, accepted, started
+from store_kit import accepted, started
 
 from mediaq.errors import JobFailed
+from mediaq.model import Announcement
 from mediaq.pipelines.clock import Clock
 from mediaq.pipelines.comprehend import SENTIMENT_BYTES, TEXT_BYTES
 from mediaq.pipelines.operation import Work
@@ -212,7 +213,7 @@ async def test_a_text_is_read_from_s3_once_for_all_operations_of_a_job(
     api: Api, resources: Resources
 ) -> None:
     await api.upload("t.txt", b"A fine day.")
-    request = {**JOB.request, "s3Key": "t.txt"}
+    request = {"mediaItemId": "photo", "s3Key": "t.txt", "operations": {"detectEntities": True}}
     work = Work(
         job=await started(resources.store, await accepted(resources.store, request=request)),
         operation="detectEntities",
@@ -228,7 +229,7 @@ async def test_a_text_is_read_from_s3_once_for_all_operations_of_a_job(
     assert first is second is await find_text(work)
 
 
-async def announce(progress: Mapping[str, Any]) -> None:
+async def announce(told: Announcement) -> None:
     """Hears of a job's progress."""
 
 
@@ -243,10 +244,11 @@ async def test_an_attempt_that_fails_in_the_middle_pays_for_no_passage_twice(
 ) -> None:
     text = prose(60_000)
     job_id = await api.accept(QUEUE, asking("detectSentiment", text=text, languageCode="en"))
-    told: list[str] = []
+    heard: list[str] = []
 
-    async def listen(progress: Mapping[str, Any]) -> None:
-        told.append(progress["message"])
+    async def listen(told: Announcement) -> None:
+        assert told.progress is not None
+        heard.append(told.progress["message"])
 
     # One of the first calls; others are answered meanwhile.
     standin.fault("DetectSentiment", "error", seconds=1)
@@ -259,7 +261,7 @@ async def test_an_attempt_that_fails_in_the_middle_pays_for_no_passage_twice(
     assert (job["status"], job["attemptsMade"], job["possibleCost"]) == ("completed", 2, 0)
     assert paid_twice(standin) == 0
     assert len(job["costs"]) == len(standin.billed()) > paid
-    assert any(re.fullmatch(r"detectSentiment: passage \d+ of 1\d", message) for message in told)
+    assert any(re.fullmatch(r"detectSentiment: passage \d+ of 1\d", message) for message in heard)
 
 
 async def test_an_attempt_that_is_cut_short_is_taken_up_where_it_was(

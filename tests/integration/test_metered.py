@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -14,7 +14,7 @@ from house import StandIn
 from store_kit import CHARGE, accepted, look
 
 from mediaq.errors import FenceLost, JobFailed, OnRecord
-from mediaq.model import Job, JobStatus, Settled
+from mediaq.model import Announcement, Job, JobStatus, Settled
 from mediaq.pipelines import metered
 from mediaq.pipelines.catalog import PIPELINES
 from mediaq.pipelines.runner import run_job
@@ -34,7 +34,7 @@ async def put(resources: Resources, *asked: str, queue: str = QUEUE, **request: 
     return await accepted(resources.store, type=queue, media_item_id="m", request=body, operations=names)
 
 
-async def ignore(progress: Mapping[str, Any]) -> None:
+async def ignore(told: Announcement) -> None:
     """Nobody listens."""
 
 

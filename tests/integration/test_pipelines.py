@@ -18,6 +18,7 @@ from mediaq.embedded import samples
 from mediaq.pipelines.catalog import PIPELINES
 from mediaq.pipelines.price_list import prices_on
 from mediaq.pipelines.prices import GRAIN
+from mediaq.queue.events import Tail
 from mediaq.resources import Resources
 
 TEXT = samples.write_paragraph()
@@ -255,14 +256,13 @@ async def test_openai_embeds_texts_where_the_settings_say_so(
     assert Decimal(str(job["cost"])) == charged > 0
 
 
-async def test_progress_is_published_while_a_job_runs(api: Api, resources: Resources) -> None:
-    async with resources.redis.pubsub() as listener:
-        await listener.psubscribe("mediaq:progress:*")
-        await api.run("text-analysis", request_for("text-analysis", "detectSentiment"))
-        told = []
-        while (message := await listener.get_message(timeout=1.0)) is not None:
-            if message["type"] == "pmessage":
-                told.append(json.loads(message["data"])["progress"])
+async def test_progress_is_announced_while_a_job_runs(api: Api, resources: Resources) -> None:
+    await api.run("text-analysis", request_for("text-analysis", "detectSentiment"))
+    tail = Tail(resources.redis)
+    entries = await tail.load()
+    await tail.close()
+    told = [json.loads(entry.data) for entry in entries if entry.event == "progress"]
     steps = [progress["subTasks"]["detectSentiment"]["status"] for progress in told]
     assert steps == ["pending", "pending", "processing", "completed"]
     assert told[-1]["current"] == told[-1]["total"] == 2
+    assert entries[-1].event == "completed"

@@ -11,8 +11,8 @@ from redis.asyncio import Redis as AsyncRedis
 
 from mediaq.aws import places as module
 from mediaq.aws.places import Places
-from mediaq.aws.shared import Shared
 from mediaq.errors import ProviderJobFailed, Refused, Unanswered
+from mediaq.shared import Shared
 
 pytest_plugins = ["queue_fixtures"]
 

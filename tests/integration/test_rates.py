@@ -13,7 +13,7 @@ from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 
 from mediaq.aws.rates import Rates
-from mediaq.aws.shared import Shared
+from mediaq.shared import Shared
 
 pytest_plugins = ["queue_fixtures"]
 

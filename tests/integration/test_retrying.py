@@ -252,9 +252,9 @@ async def test_failed_jobs_run_again_by_filter_and_cancelled_ones_do_not(
     await fail(resources, theirs)
 
     answer = await retry_all(api, params={"mediaItemId": "a", "jobType": QUEUE, "status": "failed"})
-    assert answer.json() == {"retried": 1, "ids": [first], "more": False}
-    assert (await retry_all(api)).json() == {"retried": 1, "ids": [second], "more": False}
-    assert (await retry_all(api)).json() == {"retried": 0, "ids": [], "more": False}
+    assert answer.json() == {"retried": 1, "ids": [first], "refused": [], "more": False}
+    assert (await retry_all(api)).json() == {"retried": 1, "ids": [second], "refused": [], "more": False}
+    assert (await retry_all(api)).json() == {"retried": 0, "ids": [], "refused": [], "more": False}
     assert [await item_status(resources, item) for item in "abcd"] == [
         "pending",
         "pending",
@@ -285,8 +285,8 @@ async def test_more_than_one_call_takes_are_left_for_the_next(
 ) -> None:
     monkeypatch.setattr(interventions, "MOST", 2)
     ids = [await failed(api, resources, f"item-{number}") for number in range(3)]
-    assert (await retry_all(api)).json() == {"retried": 2, "ids": ids[:2], "more": True}
-    assert (await retry_all(api)).json() == {"retried": 1, "ids": ids[2:], "more": False}
+    assert (await retry_all(api)).json() == {"retried": 2, "ids": ids[:2], "refused": [], "more": True}
+    assert (await retry_all(api)).json() == {"retried": 1, "ids": ids[2:], "refused": [], "more": False}
 
 
 async def test_bulk_retries_at_once_share_the_jobs(api: Api, resources: Resources) -> None:
@@ -340,3 +340,38 @@ async def test_queues_are_paused_by_admins_and_known_ones_only(api: Api, act: st
     assert (await send(api, "POST", f"{PATH}/{act}")).status_code == 403
     assert (await api.http.post(f"{PATH}/{act}")).status_code == 401
     assert (await send(api, "POST", f"/api/queues/audio/{act}", admin=True)).status_code == 404
+
+
+# Where there is little room
+
+
+@pytest.fixture
+def room_for_one(overrides: dict[str, str]) -> None:
+    """A month's budget of what one text costs: 3 units of $0.0001."""
+    overrides["MEDIAQ_BUDGETS__USER"] = "0.0003"
+
+
+@pytest.fixture
+def one_open(overrides: dict[str, str]) -> None:
+    overrides["MEDIAQ_SERVICE__OPEN_JOBS"] = "1"
+
+
+async def test_a_retry_needs_room_in_its_budget(room_for_one: None, api: Api, resources: Resources) -> None:
+    first, second = await failed(api, resources, "a"), await failed(api, resources, "b")
+    answer = await retry_all(api)
+    assert (answer.json()["ids"], [each["status"] for each in answer.json()["refused"]]) == ([first], [402])
+    answer = await retry(api, second)
+    assert (answer.status_code, answer.json()["whose"], answer.json()["reserved"]) == (402, "user", 0.0003)
+    assert (await row(resources, second))["status"] == "failed"
+    assert await item_status(resources, "b") == "failed"
+    await cancel(api, first)
+    assert (await retry(api, second)).status_code == 202
+
+
+async def test_a_retry_counts_as_an_open_job(one_open: None, api: Api, resources: Resources) -> None:
+    first, second = await failed(api, resources, "a"), await failed(api, resources, "b")
+    answer = await retry_all(api)
+    assert (answer.json()["ids"], [each["status"] for each in answer.json()["refused"]]) == ([first], [429])
+    assert (await retry(api, second)).status_code == 429
+    await cancel(api, first)
+    assert (await retry(api, second)).status_code == 202

@@ -1,7 +1,6 @@
 """Delayed jobs move to their queues, and progress to those who listen, beside stock RQ."""
 
 import asyncio
-import json
 import os
 import re
 import sys
@@ -29,7 +28,7 @@ from rq.repeat import Repeat
 from rq.scheduler import RQScheduler
 from supervised import until
 
-from mediaq.queue import keys, progress, scheduler
+from mediaq.queue import events, keys, scheduler
 from mediaq.queue.scheduler import Scheduler
 
 pytest_plugins = ["queue_fixtures"]
@@ -320,16 +319,30 @@ async def test_progress_stands_in_the_meta_and_is_told_to_listeners(
     redis: AsyncRedis, sync: Redis, rq: RQQueue
 ) -> None:
     rq.enqueue(foreign.shout, "a", job_id=JOB.id)
-    async with redis.pubsub() as listener:
-        await listener.subscribe(progress.channel(JOB.id))
-        await listener.get_message(timeout=5)
-        await progress.publish(redis, JOB.id, {"progress": {"current": 1}})
-        message = await listener.get_message(ignore_subscribe_messages=True, timeout=5)
-    assert RQJob.fetch(JOB.id, connection=sync).meta == {"progress": {"current": 1}}
-    assert message is not None
-    assert json.loads(message["data"]) == {"progress": {"current": 1}}
+    tail = events.Tail(redis)
+    assert await tail.load() == []
+    meta = {"progress": {"current": 1}}
+    await events.announce(
+        redis, JOB.id, [("progress", '{"current": 1}'), ("completed", "")], queue=NAME, share="ann", meta=meta
+    )
+    told = await tail.read()
+    await tail.close()
+    assert RQJob.fetch(JOB.id, connection=sync).meta == meta
+    assert [(entry.event, entry.data) for entry in told] == [
+        ("progress", b'{"current": 1}'),
+        ("completed", b""),
+    ]
+    assert {(entry.job_id, entry.queue, entry.share) for entry in told} == {(JOB.id, NAME, "ann")}
+    assert told[0].place < told[1].place == tail.place
 
 
 async def test_progress_does_not_bring_a_forgotten_job_back(redis: AsyncRedis, sync: Redis) -> None:
-    await progress.publish(redis, JOB.id, {"progress": {}})
-    assert sync.keys() == []
+    await events.announce(redis, JOB.id, [("progress", "{}")], queue=NAME, meta={"progress": {}})
+    assert sync.keys() == [keys.EVENTS.encode()]
+
+
+async def test_the_stream_of_events_stays_short(redis: AsyncRedis, sync: Redis) -> None:
+    many = [("progress", "{}")] * 500
+    for _ in range(events.KEPT // 500 + 3):
+        await events.announce(redis, JOB.id, many, queue=NAME)
+    assert events.KEPT <= sync.xlen(keys.EVENTS) < events.KEPT + 200

@@ -8,7 +8,7 @@ from typing import Any
 import asyncpg
 import attrs
 import pytest
-from store_kit import CHARGE, accepted, completed, failed, started
+from store_kit import CHARGE, accepted, all_wait, completed, failed, started
 
 from mediaq.errors import (
     FenceLost,
@@ -47,15 +47,6 @@ async def ledger(store: Store) -> list[tuple[str, Decimal]]:
 
 async def states(store: Store) -> list[str]:
     return [row["state"] for row in await store.pool.fetch("select state from operation_runs order by id")]
-
-
-async def all_wait(store: Store, count: int) -> None:
-    """Wait until so many statements wait for one another."""
-    here = "datname = current_database()"
-    waiting = f"select count(*) from pg_stat_activity where wait_event_type = 'Lock' and {here}"  # noqa: S608
-    async with asyncio.timeout(20):
-        while await store.pool.fetchval(waiting) < count:  # noqa: ASYNC110 - the server has no event for it
-            await asyncio.sleep(0.01)
 
 
 async def results(store: Store, job: Job) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """Operations wait for their turns: before anything is on record, using up nothing, and without Redis, too."""
 
 import asyncio
-from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,6 +12,7 @@ from house import Api, StandIn
 from store_kit import accepted
 
 from mediaq.embedded import samples
+from mediaq.model import Announcement
 from mediaq.pipelines.catalog import PIPELINES
 from mediaq.pipelines.runner import run_job
 from mediaq.quotas import CALLS
@@ -59,7 +59,7 @@ async def run(resources: Resources, item: str, *operations: str) -> dict[str, An
     return await run_job(resources.tools, PIPELINES[QUEUE], job.id, announce)
 
 
-async def announce(progress: Mapping[str, Any]) -> None:
+async def announce(told: Announcement) -> None:
     """Tells nobody."""
 
 

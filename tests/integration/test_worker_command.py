@@ -4,19 +4,23 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 import pytest
 from attrs import frozen
+from numbers_kit import Numbers
 from redis import Redis
 from rq import Queue, Worker
 from rq.job import Job
 
+from mediaq.embedded import ports
 from mediaq.settings import Queues
 
 JOBS = '''
@@ -227,3 +231,63 @@ async def test_rqs_own_command_runs_the_configured_worker(place: Place, sync: Re
     status, output = await place.run(sys.executable, "-m", *command, MEDIAQ_CONCURRENCY="shop=3")
     assert status == 0, output
     assert {job.return_value() for job in jobs} <= {1, 2, 3}
+
+
+def numbers(port: int) -> Numbers | None:
+    try:
+        return Numbers.read(httpx.get(f"http://127.0.0.1:{port}/metrics").text)
+    except httpx.TransportError:
+        return None
+
+
+def read_when(port: int, said: Callable[[Numbers], bool]) -> Callable[[], Numbers | None]:
+    """Reads a page of numbers; None where there is none yet, or it does not say what is waited for."""
+
+    def read() -> Numbers | None:
+        found = numbers(port)
+        return found if found is not None and said(found) else None
+
+    return read
+
+
+async def test_the_numbers_of_several_processes_are_on_one_page(place: Place, sync: Redis) -> None:
+    queue, port = Queue("shop", connection=sync), ports.free_port()
+    up = "mediaq_process_up"
+    command = [*COMMAND, "-q", "shop=1", "--processes", "2"]
+    async with place.start(*command, MEDIAQ_WORKER__METRICS_PORT=str(port)) as process:
+        await until(read_when(port, lambda found: found.sum(up) == 2))
+        for _ in range(2):
+            queue.enqueue("shop.stay")
+        used = {"queue": "shop", "state": "used"}
+        found = await until(read_when(port, lambda found: found.sum("mediaq_worker_slots", **used) == 2))
+        assert [found.sum("mediaq_worker_slots", process=each, **used) for each in ("1", "2")] == [1, 1]
+        first, _ = children(process.pid)
+        first.kill()
+        # The other goes on to answer, and tells that one is missing.
+        await until(read_when(port, lambda found: found.sum(up) == 1))
+        await until(read_when(port, lambda found: found.sum(up) == 2))
+        process.send_signal(signal.SIGTERM)
+        await process.communicate()
+    assert numbers(port) is None
+
+
+async def test_a_worker_that_rqs_command_runs_shows_its_numbers(place: Place, sync: Redis) -> None:
+    """And needs neither Postgres nor AWS for it."""
+    queue, port = Queue("shop", connection=sync), ports.free_port()
+    for name in ("shop.pid", "shop.pid", "os.mkdir"):
+        queue.enqueue(name)
+    command = [sys.executable, "-m", "rq.cli", "worker", "-w", "mediaq.AsyncWorker", "shop"]
+    told = {"MEDIAQ_WORKER__METRICS_PORT": str(port), "DATABASE_URL": "postgresql://127.0.0.1:1/none"}
+    async with place.start(*command, **told):
+        count = "mediaq_job_seconds_count"
+        found = await until(read_when(port, lambda found: found.sum(count) == 3))
+    assert found.sum(count, queue="shop", outcome="finished") == 2
+    assert found.sum(count, queue="shop", outcome="refused") == 1
+
+
+async def test_several_processes_do_not_begin_where_their_port_is_anothers(place: Place) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        status, output = await place.run(*COMMAND, "--processes", "2", MEDIAQ_WORKER__METRICS_PORT=port)
+    assert status == 1
+    assert output.startswith("mediaq: worker.metrics_port: cannot listen at 127.0.0.1, port")

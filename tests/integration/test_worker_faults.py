@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from signal import SIGTERM
+from typing import Any
 
 import chores
 import faulty
@@ -101,6 +102,10 @@ def test_what_a_killed_worker_ran_runs_again_at_no_cost(sync: Redis, stock: Queu
     assert outcomes(sync) == {"died": 3, "finished": 4}
     assert outcomes(sync, "others") == {"died": 3, "finished": 3}
     assert without_traces(sync)
+    entries: Any = sync.xrange(keys.EVENTS)
+    told = [fields for _, fields in entries]
+    assert {fields[b"job"].decode() for fields in told} == {job.id for job in jobs}
+    assert [fields[b"event"] for fields in told] == [b"stalled"] * 6
 
 
 def test_the_late_end_of_a_worker_that_seemed_dead_is_dropped(sync: Redis, stock: Queue) -> None:

@@ -5,6 +5,7 @@ import os
 import re
 import tomllib
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +139,14 @@ def test_concurrency_is_said_by_the_queues_table_or_before_it_for_any_queue_at_o
     assert load_settings(path).concurrency()["other"] == 1
 
 
+def test_budgets_are_said_for_all_and_by_name(file: File) -> None:
+    """Amounts are exact; 0 is no limit, also for one among others."""
+    path = file('[budgets]\nuser = 0.1\nusers = "a=b=2.50, ann = 0"\ncost_centers = "lab=7"')
+    budgets = load_settings(path).budgets
+    assert [budgets.of_user(name) for name in ("bob", "a=b", "ann")] == [Decimal("0.1"), Decimal("2.5"), None]
+    assert [budgets.of_cost_center(name) for name in ("web", "lab", None)] == [None, Decimal(7), None]
+
+
 def test_rates_are_said_by_operation(file: File) -> None:
     path = file('[limits]\nrates = "rekognition.DetectLabels = 5, comprehend.DetectSentiment=0.5"')
     found = parse_rates(load_settings(path).limits.rates)
@@ -223,6 +232,16 @@ def test_variables_that_are_not_settings_are_left_alone(monkeypatch: pytest.Monk
         ("[worker]\nconcurrency = 5", "worker.concurrency", "a text is wanted"),
         ('[worker]\nconcurrency = "a"', "worker.concurrency", "'a' is not of the form QUEUE=JOBS"),
         ("[queues.text-analysis]\nconcurrency = 0", "queues.text_analysis.concurrency", "at least 1"),
+        ("[budgets]\nuser = -1", "budgets.user", "must be at least 0 and at most 1e+09"),
+        ("[budgets]\ncost_center = nan", "budgets.cost_center", "a finite number is wanted"),
+        ("[budgets]\nusers = 5", "budgets.users", "a text is wanted"),
+        ('[budgets]\nusers = "ann"', "budgets.users", "'ann' is not of the form NAME=DOLLARS"),
+        ('[budgets]\nusers = "ann=1,ann=2"', "budgets.users", "'ann' is named twice"),
+        ('[budgets]\ncost_centers = "lab=much"', "budgets.cost_centers", "could not convert string to float"),
+        ('[budgets]\ncost_centers = "lab=-1"', "budgets.cost_centers", "must be at least 0"),
+        ("[budgets]\nvideo_seconds = 1e9", "budgets.video_seconds", "at most 86400"),
+        ("[service]\nrequests = -1", "service.requests", "must be at least 0"),
+        ("[service]\nopen_jobs = 1.5", "service.open_jobs", "a whole number is wanted"),
         ("[service]\nprot = 80", "service.prot", "Invalid options"),
         ("[servcie]\nport = 80", "servcie.port", "Invalid options"),
         ("[queues.audio]\nattempts = 1", "queues.audio.attempts", "Invalid options"),
@@ -297,6 +316,19 @@ def test_a_worker_is_not_dead_before_it_had_to_give_signs_of_life(monkeypatch: p
         load_settings()
     monkeypatch.setenv("MEDIAQ_WORKER__DEAD_AFTER", "18")
     assert load_settings().worker.dead_after == 18
+
+
+def test_rekognitions_topic_needs_its_role_and_the_queue_that_it_feeds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MEDIAQ_COMPLETION__TOPIC_ARN", "arn:aws:sns:us-east-1:000000000000:ended")
+    with pytest.raises(SettingsError, match=r"completion\.topic_arn and completion\.role_arn are needed"):
+        load_settings()
+    monkeypatch.setenv("MEDIAQ_COMPLETION__ROLE_ARN", "arn:aws:iam::000000000000:role/rekognition")
+    with pytest.raises(SettingsError, match=r"completion\.topic_arn needs completion\.queue_url"):
+        load_settings()
+    monkeypatch.setenv("MEDIAQ_COMPLETION__QUEUE_URL", "https://sqs.us-east-1.amazonaws.com/0/ended")
+    assert load_settings().completion.topic_arn.endswith(":ended")
 
 
 def test_every_bad_value_is_named_at_once(file: File, monkeypatch: pytest.MonkeyPatch) -> None:

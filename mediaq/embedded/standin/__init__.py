@@ -3,7 +3,8 @@
 It is for development, tests and demonstrations. It reads the media from S3, enforces the limits of the
 services, runs asynchronous jobs, and keeps a ledger of what AWS would have billed (`GET /_standin/calls`).
 Faults are injected at `POST /_standin/faults`; jobs at once and calls per second are limited as
-`PUT /_standin/limits` says. Signatures are not checked.
+`PUT /_standin/limits` says. Signatures are not checked. Where it is given SQS queues, notices of the ends of
+asynchronous jobs go to them, as by SNS and EventBridge (see `notices`).
 
 There is no model behind it. What it answers is computed from the object or the text, by these rules:
 

@@ -44,14 +44,30 @@ class _Server(uvicorn.Server):
     multiple=True,
     help="Calls per second of an operation beyond which it is throttled, as DetectLabels=5; repeatable.",
 )
-def main(port: int, s3_url: str, data: Path | None, seconds_per_state: float, rates: tuple[str, ...]) -> None:
+@click.option(
+    "--queue",
+    "queues",
+    metavar="NAME",
+    multiple=True,
+    help="An SQS queue that notices of jobs' ends go to; repeatable.",
+)
+def main(
+    port: int,
+    s3_url: str,
+    data: Path | None,
+    seconds_per_state: float,
+    rates: tuple[str, ...],
+    queues: tuple[str, ...],
+) -> None:
     """Serve the AWS stand-in."""
     # uvicorn raises the signal again once it has shut down, to this handler.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _leave)
     try:
         limits = Limits(rates=dict(map(_read_rate, rates)))
-        app = create_app(s3_url=s3_url, seconds_per_state=seconds_per_state, data=data, limits=limits)
+        app = create_app(
+            s3_url=s3_url, seconds_per_state=seconds_per_state, data=data, limits=limits, queues=queues
+        )
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--rate") from None
     config = uvicorn.Config(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -20,9 +20,11 @@ from mediaq.embedded.standin import (
     bodies,
     comprehend,
     control,
+    notices,
     openai,
     rekognition,
     rekognition_video,
+    sqs,
     transcribe,
 )
 from mediaq.embedded.standin.account import Account
@@ -32,6 +34,7 @@ from mediaq.embedded.standin.faults import Faults, strike
 from mediaq.embedded.standin.invocations import Answer, Invocation, Limits, Operation, Standin
 from mediaq.embedded.standin.jobs import Jobs, Outcome
 from mediaq.embedded.standin.objects import Objects
+from mediaq.embedded.standin.queues import Queues
 from mediaq.embedded.standin.texts import Reader
 from mediaq.embedded.standin.validation import check
 
@@ -47,6 +50,7 @@ OPERATIONS = {
         ("RekognitionService", rekognition.OPERATIONS + rekognition_video.OPERATIONS),
         ("Comprehend_20171127", comprehend.OPERATIONS),
         ("Transcribe", transcribe.OPERATIONS),
+        ("AmazonSQS", sqs.OPERATIONS),
     )
     for operation in operations
 }
@@ -59,6 +63,7 @@ def create_app(
     seconds_per_state: float = 0.3,
     data: Path | None = None,
     limits: Limits | None = None,
+    queues: Iterable[str] = (),
 ) -> Starlette:
     """Make a stand-in.
 
@@ -67,14 +72,16 @@ def create_app(
         seconds_per_state: How long an asynchronous job is queued, and at least in progress.
         data: A file, or a folder for `standin.jsonl`, that keeps the ledger and the jobs; None: memory only.
         limits: The limits that AWS sets per account; None: AWS's defaults, and no limits of rates.
+        queues: Names of the SQS queues that there are, for notices of jobs' ends (see `notices`).
 
     Returns:
         The app. Its lifespan must run, as the jobs stop with it; a server like uvicorn sees to that.
     """
     objects, reader, book = Objects(s3_url), Reader(), Book(_file(data))
-    jobs = Jobs(book, partial(_work, objects, reader), seconds_per_state)
-    account = Account(limits or Limits(), NAMES)
-    standin = Standin(objects, reader, book, Faults(), jobs, account)
+    faults, account, kept = Faults(), Account(limits or Limits(), NAMES), Queues(queues)
+    notify = partial(notices.notify, kept, faults)
+    jobs = Jobs(book, partial(_work, objects, reader), notify, seconds_per_state)
+    standin = Standin(objects, reader, book, faults, jobs, account, kept)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -111,11 +118,11 @@ async def _numbered(
 
 
 async def _amz_json(standin: Standin, request: Request) -> Response:
-    """Speak AWS JSON 1.1."""
+    """Speak AWS JSON, 1.0 for SQS and 1.1 for the others, which differ in their names only."""
     try:
         operation = _operation(request.headers.get("x-amz-target", ""))
         body = _decoded(await request.body())
-        answer = await _perform(standin, operation, body, request.state.id)
+        answer = await _perform(standin, operation, body, request)
     except AwsError as error:
         return _response({"__type": error.code, "Message": error.message}, AMZ_JSON, error.status)
     return _response(answer.body, AMZ_JSON, headers=answer.headers)
@@ -128,7 +135,7 @@ async def _invoke_model(standin: Standin, request: Request) -> Response:
         data = await request.body()
         if len(data) > bedrock.BODY_BYTES:
             raise bedrock.too_large()
-        answer = await _perform(standin, operation, _decoded(data), request.state.id)
+        answer = await _perform(standin, operation, _decoded(data), request)
     except AwsError as error:
         return _response({"message": error.message}, JSON, error.status, {"x-amzn-errortype": error.code})
     return _response(answer.body, JSON, headers=answer.headers)
@@ -140,7 +147,7 @@ async def _embeddings(standin: Standin, request: Request) -> Response:
         if not request.headers.get("authorization", "").removeprefix("Bearer").strip():
             raise openai.unauthorized()
         body = _decoded(await request.body())
-        answer = await _perform(standin, openai.operation(body), body, request.state.id)
+        answer = await _perform(standin, openai.operation(body), body, request)
     except AwsError as error:
         return _response(openai.error_body(error), JSON, error.status)
     return _response(answer.body, JSON)
@@ -152,8 +159,9 @@ def _operation(target: str) -> Operation:
     return OPERATIONS[target]
 
 
-async def _perform(standin: Standin, operation: Operation, body: dict[str, Any], request_id: str) -> Answer:
+async def _perform(standin: Standin, operation: Operation, body: dict[str, Any], request: Request) -> Answer:
     """Do one call: limits, faults, constraints, work, bill; the bill is written before the answer leaves."""
+    request_id: str = request.state.id
     try:
         standin.account.admit(operation)
         rules = standin.faults.take(operation.name)
@@ -162,7 +170,8 @@ async def _perform(standin: Standin, operation: Operation, body: dict[str, Any],
         # Transcribe words broken constraints as its own error.
         code = "BadRequestException" if operation.service == "transcribe" else "ValidationException"
         check(body, operation.members, code=code)
-        answer = await operation.answer(Invocation(standin, body, doomed="fail-job" in kinds))
+        gone = partial(_gone, request)
+        answer = await operation.answer(Invocation(standin, body, gone, doomed="fail-job" in kinds))
     except AwsError as error:
         standin.book.commit(Entry(calls=[_failed(operation, body, request_id, error)]))
         raise
@@ -220,9 +229,14 @@ async def _hang_up(request: Request, _: Exception) -> Response:
     # ASGI cannot hang up. uvicorn's `receive` belongs to the object that holds the connection's transport.
     cycle: Any = getattr(request.receive, "__self__", None)
     cycle.transport.abort()
+    await _gone(request)
+    return Response()
+
+
+async def _gone(request: Request) -> None:
+    """Return when the client of a request that was read has hung up."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
-    return Response()
 
 
 def _decoded(data: bytes) -> dict[str, Any]:

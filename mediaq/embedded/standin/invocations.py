@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mediaq.embedded.standin.faults import Faults
     from mediaq.embedded.standin.jobs import Jobs
     from mediaq.embedded.standin.objects import Objects
+    from mediaq.embedded.standin.queues import Queues
     from mediaq.embedded.standin.texts import Reader
     from mediaq.embedded.standin.validation import Member
 
@@ -54,6 +55,7 @@ class Standin:
     faults: Faults
     jobs: Jobs
     account: Account
+    queues: Queues
 
 
 @frozen
@@ -63,11 +65,13 @@ class Invocation:
     Args:
         standin: The parts to answer with.
         body: The request.
+        gone: Returns when the client has hung up.
         doomed: Whether a fault makes the asynchronous job that the call starts fail.
     """
 
     standin: Standin
     body: dict[str, Any]
+    gone: Callable[[], Coroutine[Any, Any, None]]
     doomed: bool = False
 
 

@@ -40,14 +40,20 @@ class Jobs:
     Args:
         book: Where jobs and their ends are kept.
         work: Does a job's work; raises `JobFailed` where the job is to fail.
+        notify: Told of each end that is on record.
         seconds_per_state: How long a job is queued, and at least in progress.
     """
 
     def __init__(
-        self, book: Book, work: Callable[[Job], Awaitable[Outcome]], seconds_per_state: float
+        self,
+        book: Book,
+        work: Callable[[Job], Awaitable[Outcome]],
+        notify: Callable[[Job, End], None],
+        seconds_per_state: float,
     ) -> None:
         self._book = book
         self._work = work
+        self._notify = notify
         self._seconds = seconds_per_state
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -92,7 +98,9 @@ class Jobs:
         except JobFailed as failure:
             end, call = End(job=job.id, failure=str(failure)), _call(job, None)
         await _until(self.begins(job) + self._seconds)
-        self._book.commit(Entry(end=attrs.evolve(end, at=time.time()), calls=[call]))
+        ended = attrs.evolve(end, at=time.time())
+        self._book.commit(Entry(end=ended, calls=[call]))
+        self._notify(job, ended)
 
     async def _outcome(self, job: Job) -> Outcome:
         if job.doomed:

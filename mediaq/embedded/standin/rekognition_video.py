@@ -40,6 +40,7 @@ CONFIDENCE_DEFAULT = 50
 MOST_RESULTS = 1000
 
 JOB_ID = r"[a-zA-Z0-9-_]+"
+ROLE = r"arn:aws:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+"
 
 
 async def start_label_detection(invocation: Invocation) -> Answer:
@@ -240,6 +241,9 @@ OPERATIONS = (
             *s3_object("Video"),
             Member("ClientRequestToken", low=1, high=64, pattern=JOB_ID),
             Member("JobTag", low=1, high=1024, pattern=r"[a-zA-Z0-9_.\-:+=\/]+"),
+            Member("NotificationChannel", dict),
+            Member("NotificationChannel.SNSTopicArn", required=True, pattern=r"arn:aws:sns:.*:\w{12}:.+"),
+            Member("NotificationChannel.RoleArn", required=True, pattern=ROLE),
             CONFIDENCE,
             *SETTINGS,
         ),

@@ -1,12 +1,12 @@
 -- Guarantees: what a dead worker held runs again, at the front of its queue and without using up a retry, until a
--- job has outlived too many workers; then it fails with the reason. One that waited for its turn has outlived
--- nobody. What a living worker holds is left alone.
+-- job has outlived too many workers; then it fails with the reason. Listeners hear of the former in the same step.
+-- One that waited for its turn has outlived nobody. What a living worker holds is left alone.
 -- Bounded: looks at ARGV[5] leases, and at as many entries of each queue.
 -- After admit.lua, dependents.lua.
 -- KEYS: the leases, rq:queues
 -- ARGV: RQ's prefix, our prefix, now (epoch seconds), now (as RQ writes it), how many at most, how many deaths a
 --       job may outlive, seconds an id may stand in a stock worker's intermediate list, the reason of a poisoned
---       job (as RQ writes errors), seconds a failed job stays by default
+--       job (as RQ writes errors), seconds a failed job stays by default, how many events are kept about
 -- Returns: {ids that run again}, {ids that failed}, 1 if there may be more leases of dead workers, else 0
 local leases, queues = unpack(KEYS)
 local rq, ours, now, written, most = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5])
@@ -60,6 +60,11 @@ local function fail(id, job, queue)
     poisoned[#poisoned + 1] = id
 end
 
+local function tell_stalled(id, job, queue)
+    redis.call('XADD', ours .. ':events', 'MAXLEN', '~', ARGV[10], '*', 'job', id, 'queue', queue,
+               'share', redis.call('HGET', job, 'mediaq_share') or '', 'event', 'stalled', 'data', '')
+end
+
 local function run_again(id, job, queue)
     redis.call('HSET', job, 'status', 'queued', 'enqueued_at', written)
     local ttl = tonumber(redis.call('HGET', job, 'ttl'))
@@ -78,6 +83,7 @@ local function survive(id, queue)
         fail(id, job, queue)
     else
         run_again(id, job, queue)
+        pcall(tell_stalled, id, job, queue)
     end
 end
 

@@ -22,6 +22,12 @@ where status = 'failed' and failed_reason is distinct from 'cancelled'
 order by accepted_at, id
 limit :most;
 
+-- name: failed_jobs_with_done
+-- Guarantees: of jobs that have failed, each with the operations whose results are on record.
+select jobs.*, array(select distinct operation from operation_runs run
+                     where run.job_id = jobs.id and run.part = '' and run.state = 'succeeded') as done
+from jobs where id = any(:ids::text[]) and status = 'failed';
+
 -- name: lock_in_order!
 -- Guarantees: of those who write to the same jobs none waits for the other in a circle.
 select id from jobs where id = any(:ids::text[]) order by id for no key update;
@@ -44,6 +50,13 @@ set status = 'waiting', opening = opening + 1, fence = fence + 1, attempts = 0, 
 where id = any(:ids::text[]) and status = 'failed'
 returning id, type, user_id, status, progress, attempts, max_attempts, deaths, died_of_push, fence, accepted_at, due_at,
           opening, media_item_id;
+
+-- name: set_terms!
+-- Guarantees: jobs' reservations follow their estimates from here on.
+update jobs
+set estimate = given.estimate, user_cap = given.user_cap, cost_center_cap = given.cost_center_cap
+from json_to_recordset(:rows) as given (id text, estimate numeric, user_cap numeric, cost_center_cap numeric)
+where jobs.id = given.id;
 
 -- name: forget_refusals!
 -- Guarantees: what the provider refused is asked again; a job that it reported as failed still counts as one, so

@@ -161,6 +161,21 @@ from json_to_recordset(:rows) as given (n int, run_id bigint, provider_id text)
 where id = run_id
 returning n;
 
+-- name: provider_job$
+select provider_id from operation_runs where id = :run_id;
+
+-- name: transcriptions
+-- Guarantees: finds a user's transcriptions of an object's versions, the newest first, those that were paid for.
+select operation_runs.id, jobs.request, fingerprint
+from jobs join operation_runs on operation_runs.job_id = jobs.id
+where user_id = :user_id and type = 'video-processing' and request ->> 's3Key' = :key
+  and operation = 'transcribe' and state = 'succeeded' and fingerprint is not null
+order by operation_runs.id desc
+limit :most;
+
+-- name: run_result$
+select result from operation_runs where id = :run_id;
+
 -- name: fail_runs
 -- Guarantees: a call that was answered by an error is not in the ledger, and its token starts a new record; one
 -- whose answer was lost, or that started what the provider has not reported as over, stays as possibly billed.

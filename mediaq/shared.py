@@ -1,4 +1,4 @@
-"""What all workers know together of AWS's limits, in a Redis that may be away."""
+"""What processes know together of limits, in a Redis that may be away."""
 
 from __future__ import annotations
 
@@ -30,10 +30,12 @@ class Shared:
 
     Args:
         redis: A client, one that heeds cancellations.
+        without: What holds while it is away, for the log.
     """
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, without: str = "each process keeps AWS's limits for itself") -> None:
         self._redis = redis
+        self._without = without
         self._away = False
         self._next_try = 0.0
 
@@ -41,7 +43,7 @@ class Shared:
         """Runs a script.
 
         Args:
-            names: Files in `lua`, without their ending; of several, one script of all their texts.
+            names: Files in `mediaq/lua`, without their ending; of several, one script of all their texts.
             keys: What the script sees as KEYS.
             args: What it sees as ARGV.
 
@@ -56,16 +58,16 @@ class Shared:
                 answer = await self._redis.register_script(_read(*names))(keys, args)
         except (RedisError, OSError) as error:
             if not self._away:
-                logger.warning("Redis is away; each process keeps AWS's limits for itself: {}", error)
+                logger.warning("Redis is away; {}: {}", self._without, error)
             self._away, self._next_try = True, time.monotonic() + RETRY
             raise Away from error
         if self._away:
-            logger.info("Redis is back; all processes keep AWS's limits together")
+            logger.info("Redis is back; all processes keep limits together")
         self._away = False
         return answer
 
 
 @cache
 def _read(*names: str) -> str:
-    folder = resources.files("mediaq.aws") / "lua"
+    folder = resources.files("mediaq") / "lua"
     return "\n".join((folder / f"{name}.lua").read_text() for name in names)

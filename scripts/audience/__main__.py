@@ -1,0 +1,5 @@
+"""`python -m audience`."""
+
+from audience.cli import main
+
+main()
