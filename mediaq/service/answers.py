@@ -31,6 +31,17 @@ def links_of(job_type: str, job_id: str) -> dict[str, str]:
     return {"self": f"/api/queues/{job_type}/{job_id}"}
 
 
+def show_accepted(job: Job) -> dict[str, Any]:
+    """Returns what is told of a job that is on record now, or is to run again."""
+    return {
+        "id": job.id,
+        "jobType": job.type,
+        "status": job.status,
+        "estimate": job.estimate,
+        "links": links(job),
+    }
+
+
 def show_job(job: Job, costs: list[Row], caller: Caller) -> dict[str, Any]:
     """Returns a job as its owner sees it; only admins see stack traces."""
     return {

@@ -5,7 +5,7 @@ from typing import Any
 from urllib.parse import urljoin
 
 import pytest
-from house import Api
+from house import USER, Api
 from jsonschema import Draft202012Validator
 from test_bad_input import REFUSED
 
@@ -69,6 +69,15 @@ async def test_the_page_shows_every_operation_and_every_schema(api: Api) -> None
     for shown in (*ids, *document["components"]["schemas"]):
         assert page.count(f' id="{shown}"') == 1, shown
     assert set(re.findall(r'href="#([^"]+)"', page)) <= set(re.findall(r' id="([^"]+)"', page))
+
+
+async def test_a_job_that_is_run_again_is_told_of_as_an_accepted_one(api: Api) -> None:
+    body = {"mediaItemId": "m", "s3Key": "none", "operations": {"detectLabels": True}}
+    job = await api.run("image-processing", body)
+    assert job["status"] == "failed"
+    again = await api.http.post(f"{job['links']['self']}/retry", headers=api.as_user(USER))
+    schema = {"$ref": "#/components/schemas/Accepted", "components": DOCUMENT["components"]}
+    Draft202012Validator(schema).validate(again.json())
 
 
 @pytest.mark.parametrize(("job_type", "body"), BODIES.values(), ids=BODIES)
