@@ -23,7 +23,14 @@ class MigrationError(MediaqError):
 
 
 class FenceLost(MediaqError):
-    """Another worker has started this job since: this one must start no further call for it."""
+    """Another worker has started this job since, or it is closed: this one must start no further call for it.
+
+    Args:
+        job_id: The job.
+    """
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"job {job_id} is another worker's now, or is closed or deleted")
 
 
 class OnRecord(MediaqError):
@@ -189,3 +196,8 @@ class CommitUnknown(MediaqError):
 
 class DependencyAway(MediaqError):
     """A server that mediaq needs stayed away for too long: the attempt is not used up."""
+
+
+def reason_of(error: BaseException) -> str:
+    """Returns an error's text, in one word where it has none: what it is called."""
+    return str(error) or type(error).__name__

@@ -9,6 +9,7 @@ from functools import partial
 from attrs import frozen
 from loguru import logger
 
+from mediaq.errors import reason_of
 from mediaq.model import JobEvent, JobStatus
 from mediaq.queue.events import AT_ONCE, Entry, Place
 from mediaq.resources import Resources
@@ -187,4 +188,4 @@ def _is_end(entry: Entry) -> bool:
 
 
 def _log(error: BaseException) -> None:
-    logger.warning("an event stream is cut off: {}", str(error) or type(error).__name__)
+    logger.warning("an event stream is cut off: {}", reason_of(error))

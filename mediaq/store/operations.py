@@ -283,7 +283,7 @@ def _as_run(
     estimate: Charge | None,
 ) -> Run:
     if begun is None:
-        raise FenceLost(f"job {job.id} is another worker's now, or was deleted")
+        raise FenceLost(job.id)
     if begun["id"] is None:
         raise OnRecord(operation, begun["result"], begun["part"])
     return Run(begun["id"], job, service, operation, begun["adopted"], part, estimate=estimate)
