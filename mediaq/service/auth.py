@@ -14,8 +14,8 @@ from starlette.requests import Request
 
 from mediaq.service.claims import read_claim, read_texts
 from mediaq.service.csrf import refuse_forgery
+from mediaq.service.jwks import open_published
 from mediaq.service.problems import Problem
-from mediaq.service.published import open_published
 from mediaq.service.tokens import Tokens, unauthorized
 from mediaq.settings import Auth
 from mediaq.store.pool import storable

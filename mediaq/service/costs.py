@@ -13,12 +13,12 @@ from starlette.responses import Response
 
 from mediaq.pipelines.requests import Name
 from mediaq.service.answers import answer, millis
+from mediaq.service.csv import answer_csv
 from mediaq.service.cursor import read_cursor, write_cursor
 from mediaq.service.endpoint import Call
 from mediaq.service.ownership import whose
 from mediaq.service.periods import ISO, read_period
 from mediaq.service.problems import invalid
-from mediaq.service.tables import answer_csv
 from mediaq.store import costs
 from mediaq.store.borrowed import borrow
 from mediaq.store.costs import Chosen, Place

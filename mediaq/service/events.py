@@ -21,8 +21,8 @@ from mediaq.service.jobs import JOB_ID
 from mediaq.service.ownership import refuse_what_is_hidden, whose
 from mediaq.service.problems import Problem, invalid
 from mediaq.service.queues import find_job_type
+from mediaq.service.sse import heartbeat, last_place
 from mediaq.service.streams import Listener, Records, follow_job, follow_jobs
-from mediaq.service.wording import heartbeat, last_place
 from mediaq.settings import Events
 
 
