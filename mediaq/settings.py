@@ -114,7 +114,7 @@ class Auth:
         "admin", "The claim that, when true, makes its bearer an admin; nested ones by dotted path."
     )
     cost_centers_claim: str = text(
-        "", "The claim that lists the cost centres a caller may name; empty: any may be named."
+        "", "The claim that lists the cost centers a caller may name; empty: any may be named."
     )
     s3_key_prefix: str = key_prefix(
         "What `s3Key` begins with, as in users/{userId}/, admins' aside; empty: it may be any."

@@ -77,7 +77,7 @@ class CostsQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename
         group_by: What they are summed by, names with commas: service, operation, day, month, costCenter,
             user; the sums come in the order of these. Without it the rows themselves are shown.
         user_id: Whose; for admins, who see everybody's otherwise.
-        cost_center: Only this cost centre's.
+        cost_center: Only this cost center's.
         operation: Only this operation's.
         service: Only this service's.
         job_id: Only this job's.
