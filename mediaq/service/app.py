@@ -8,7 +8,8 @@ from http import HTTPStatus
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.routing import Mount
+from starlette.responses import RedirectResponse
+from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from mediaq.resources import open_resources
@@ -63,6 +64,8 @@ def create_app(
         routes=[
             *(endpoint.route() for endpoint in (*ENDPOINTS, *PUBLIC)),
             Mount("/docs", StaticFiles(directory=ASSETS)),
+            # Its pages' links begin where they are, with the slash.
+            Route("/rq", lambda _: RedirectResponse("/rq/")),
             Mount("/rq", serve_dashboard),
         ],
         middleware=[Middleware(Observed)],
