@@ -10,6 +10,11 @@ class MediaqError(Exception):
     """Base of every error that mediaq raises on purpose; its text is meant to be read by people."""
 
 
+def reason_of(error: BaseException) -> str:
+    """Returns an error's text; what it is called, where it has none."""
+    return str(error) or type(error).__name__
+
+
 class SettingsError(MediaqError):
     """A setting is unknown or bad; names the file or variable, the key and the reason."""
 
@@ -196,8 +201,3 @@ class CommitUnknown(MediaqError):
 
 class DependencyAway(MediaqError):
     """A server that mediaq needs stayed away for too long: the attempt is not used up."""
-
-
-def reason_of(error: BaseException) -> str:
-    """Returns an error's text, in one word where it has none: what it is called."""
-    return str(error) or type(error).__name__

@@ -19,8 +19,8 @@ from mediaq.fields import mask
 T = TypeVar("T", bound=attrs.AttrsInstance)
 
 PREFIX = "MEDIAQ_"
-# typed-settings parses the source of the settings' modules each time; before Python 3.12 two threads that parse
-# at once may fail with a SystemError ("AST constructor recursion depth mismatch").
+# typed-settings parses the source of the modules of settings each time; before Python 3.12 two threads that
+# parse at once may fail with a SystemError ("AST constructor recursion depth mismatch").
 PARSING = Lock()
 # Read by the programs themselves: the file to load, and what the command line's API calls use.
 NOT_SETTINGS = frozenset({"MEDIAQ_CONFIG", "MEDIAQ_API_URL", "MEDIAQ_TOKEN"})
