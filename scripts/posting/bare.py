@@ -22,7 +22,9 @@ from mediaq.logs import setup_logs
 from mediaq.settings import Settings, load_settings
 
 PATH = "/bare"
-_TABLE = "create table if not exists bare (id bigint generated always as identity primary key, body json not null)"
+_TABLE = (
+    "create table if not exists bare (id bigint generated always as identity primary key, body json not null)"
+)
 _INSERT = "insert into bare (body) values ($1) returning id"
 
 

@@ -32,9 +32,9 @@ _MEDIAQ_PATH = "/api/queues/image-processing"
 def main(connections: int, rounds: int, seconds: float) -> None:
     """Measures how many jobs a second a service process accepts, beside a bare route on the same servers.
 
-    The bare route decodes JSON, inserts one row into Postgres and pushes one entry into Redis; it runs under the
-    same uvicorn in a process of its own. The two take turns, so that each ratio is of the same seconds of the
-    machine; the median of the ratios is what counts. Prints JSON.
+    The bare route decodes JSON, inserts one row into Postgres and pushes one entry into Redis; it runs under
+    the same uvicorn in a process of its own. The two take turns, so that each ratio is of the same seconds of
+    the machine; the median of the ratios is what counts. Prints JSON.
     """
     with (
         tempfile.TemporaryDirectory(prefix="mediaq-posting-") as folder,

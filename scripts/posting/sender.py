@@ -1,7 +1,7 @@
 """`python -m posting.sender CONNECTIONS SECONDS`: sends image jobs, one after the other on each connection.
 
-Reads a line for each round, `PORT PATH TOKEN`, and answers it with one: how many jobs were accepted, and in how many
-seconds. Every job is about a media item and an object of its own.
+Reads a line for each turn, `PORT PATH TOKEN`, and answers it with one: how many jobs were accepted, and in how
+many seconds. Every job is about a media item and an object of its own.
 """
 
 import asyncio
@@ -90,7 +90,7 @@ async def send(port: int, path: str, token: str, connections: int, seconds: floa
 
 
 def main(connections: int, seconds: float) -> None:
-    """Send a round for each line."""
+    """Send for a turn for each line."""
     for line in sys.stdin:
         port, path, token = line.split()
         accepted, took = asyncio.run(send(int(port), path, token, connections, seconds))
