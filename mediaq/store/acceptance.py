@@ -66,7 +66,7 @@ async def accept_all(
 
     Args:
         store: Postgres.
-        news: The jobs, at least one, of ids that no others have. Whoever may bring the same idempotency keys at
+        news: The jobs, at least one, of ids that no others have. Who may bring the same idempotency keys at
             the same time brings them in the same order, as one waits for the other.
         seconds: For the acceptance, and as many again to learn what became of it.
         open_jobs: How many jobs of a user may be open at once, these included; 0: any number.

@@ -11,6 +11,7 @@ from pathlib import Path
 from statistics import median
 
 import click
+import psutil
 from anyio.from_thread import start_blocking_portal
 from attrs import frozen
 
@@ -39,24 +40,62 @@ def main(connections: int, rounds: int, seconds: float) -> None:
     with (
         tempfile.TemporaryDirectory(prefix="mediaq-posting-") as folder,
         running(Path(folder) / "mediaq") as stage,
-        _serving_bare(Path(folder) / "bare", stage) as bare_port,
-        _sending(connections, seconds) as sender,
+        _serving_bare(Path(folder) / "bare", stage) as plain,
+        _sending(connections, seconds, stage.token) as sender,
     ):
-        mediaq = partial(sender.rate, stage.port, _MEDIAQ_PATH, stage.token)
-        plain = partial(sender.rate, bare_port, bare.PATH, stage.token)
+        mediaq = Route(stage.port, _MEDIAQ_PATH, stage.service)
         # What is made at the first request is none of the figures.
-        mediaq(), plain()
-        pairs = [(mediaq(), plain()) for _ in range(rounds)]
-    ratios = [ours / theirs for ours, theirs in pairs]
-    figures = {
-        "connections": connections,
+        for route in (mediaq, plain):
+            sender.send(route)
+        pairs = [(sender.send(mediaq), sender.send(plain)) for _ in range(rounds)]
+    print(json.dumps({"connections": connections, **_sum_up(pairs)}, indent=2))
+
+
+@frozen
+class Route:
+    """What jobs are sent to.
+
+    Args:
+        port: Where it listens.
+        path: The path.
+        process: The process.
+    """
+
+    port: int
+    path: str
+    process: psutil.Process
+
+    def cpu(self) -> float:
+        """Return the seconds of CPU that the process has used."""
+        times = self.process.cpu_times()
+        return times.user + times.system
+
+
+@frozen
+class Turn:
+    """What came of a turn.
+
+    Args:
+        rate: Jobs that were accepted a second.
+        cpu: Seconds of CPU that the process took for one.
+    """
+
+    rate: float
+    cpu: float
+
+
+def _sum_up(pairs: list[tuple[Turn, Turn]]) -> dict[str, float]:
+    ratios = [ours.rate / theirs.rate for ours, theirs in pairs]
+    mediaq, plain = zip(*pairs, strict=True)
+    return {
         "ratio_median": round(median(ratios), 3),
         "ratio_least": round(min(ratios), 3),
         "ratio_most": round(max(ratios), 3),
-        "mediaq_jobs_a_second": round(median(ours for ours, _ in pairs)),
-        "bare_jobs_a_second": round(median(theirs for _, theirs in pairs)),
+        "mediaq_jobs_a_second": round(median(turn.rate for turn in mediaq)),
+        "bare_jobs_a_second": round(median(turn.rate for turn in plain)),
+        "mediaq_cpu_ms_a_job": round(median(turn.cpu for turn in mediaq) * 1e3, 3),
+        "bare_cpu_ms_a_job": round(median(turn.cpu for turn in plain) * 1e3, 3),
     }
-    print(json.dumps(figures, indent=2))
 
 
 @frozen
@@ -64,35 +103,37 @@ class Sender:
     """The process that sends."""
 
     process: subprocess.Popen[str]
+    token: str
 
-    def rate(self, port: int, path: str, token: str) -> float:
-        """Send for a turn; return the jobs that were accepted a second."""
-        print(port, path, token, file=self.process.stdin, flush=True)
+    def send(self, route: Route) -> Turn:
+        """Send for a turn."""
+        before = route.cpu()
+        print(route.port, route.path, self.token, file=self.process.stdin, flush=True)
         if not (line := self.process.stdout.readline()):
-            raise click.ClickException(f"not all jobs were accepted at {path}")
+            raise click.ClickException(f"not all jobs were accepted at {route.path}")
         accepted, seconds = map(float, line.split())
-        return accepted / seconds
+        return Turn(accepted / seconds, (route.cpu() - before) / accepted)
 
 
 @contextmanager
-def _serving_bare(folder: Path, stage: Stage) -> Iterator[int]:
+def _serving_bare(folder: Path, stage: Stage) -> Iterator[Route]:
     port = ports.free_port()
-    ready = partial(ports.listening, port)
     command = [sys.executable, "-m", "posting.bare", str(port)]
+    process = Process("bare", command, env=stage.env, ready=partial(ports.listening, port))
     with (
         start_blocking_portal() as portal,
         portal.wrap_async_context_manager(Supervisor(folder)) as supervisor,
     ):
-        portal.call(supervisor.start, [Process("bare", command, env=stage.env, ready=ready)])
-        yield port
+        portal.call(supervisor.start, [process])
+        yield Route(port, bare.PATH, psutil.Process(supervisor.child("bare").pid))
 
 
 @contextmanager
-def _sending(connections: int, seconds: float) -> Iterator[Sender]:
+def _sending(connections: int, seconds: float, token: str) -> Iterator[Sender]:
     command = [sys.executable, "-m", "posting.sender", str(connections), str(seconds)]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)  # noqa: S603
     try:
-        yield Sender(process)
+        yield Sender(process, token)
     finally:
         process.kill()
         process.wait()

@@ -1,6 +1,6 @@
 """`python -m posting.sender CONNECTIONS SECONDS`: sends image jobs, one after the other on each connection.
 
-Reads a line for each turn, `PORT PATH TOKEN`, and answers it with one: how many jobs were accepted, and in how
+Reads a line for each turn, `PORT PATH TOKEN`, and answers it with one: how many jobs were accepted, in how
 many seconds. Every job is about a media item and an object of its own.
 """
 
