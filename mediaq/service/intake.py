@@ -18,7 +18,9 @@ from mediaq.store.pool import AWAY
 
 # Jobs that share a transaction at most, to keep it short.
 MOST = 100
-# Seconds after which those who come do not wait any more for the transaction before theirs.
+# Transactions at a time: while Postgres is at work on one, the next is brought.
+AT_ONCE = 2
+# Seconds after which those who come do not wait any more for the transactions before theirs.
 HEADWAY = 0.05
 # Seconds that jobs wait together for what another transaction has locked; then each waits alone.
 PATIENCE = 0.1
@@ -81,7 +83,8 @@ class Intake:
             accepting = asyncio.create_task(self._accept(group))
             self._groups.add(accepting)
             accepting.add_done_callback(self._groups.discard)
-            await asyncio.wait({accepting}, timeout=HEADWAY)
+            if len(self._groups) >= AT_ONCE:
+                await asyncio.wait(self._groups, timeout=HEADWAY, return_when=asyncio.FIRST_COMPLETED)
         self._sending = None
 
     async def _accept(self, group: Sequence[_Asked]) -> None:
