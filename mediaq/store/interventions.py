@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import groupby
 
 import attrs
 from attrs import frozen
@@ -136,13 +135,7 @@ async def _reopen(store: Store, asked: Mapping[str, Job], seconds: float, open_j
 
 
 async def _check_room(store: Store, connection: Connection, jobs: Sequence[Job], open_jobs: int) -> None:
-    by_user = groupby(sorted(jobs, key=_user_of), key=_user_of)
-    for _, users in by_user:
-        if refusals := await too_many(store, connection, list(users), open_jobs):
-            raise _NoRoom(refusals)
+    if refusals := await too_many(store, connection, jobs, open_jobs):
+        raise _NoRoom(refusals)
     if refusals := await over_budget(store, connection, jobs):
         raise _NoRoom(refusals)
-
-
-def _user_of(job: Job) -> str:
-    return job.user_id
