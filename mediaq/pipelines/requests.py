@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from mediaq.pipelines.operation import Operation
+from mediaq.pipelines.webhook import Webhook
 
 NO_NUL = r"\A[^\x00]*\Z"
 Name = Annotated[str, Meta(min_length=1, max_length=200, pattern=NO_NUL)]
@@ -25,6 +26,7 @@ COMMON: tuple[Field, ...] = (
     ("costCenter", Name | None, None),
     # Older clients send it; it must be the token's.
     ("userId", Name | None, None),
+    ("webhook", Webhook | None, None),
 )
 
 

@@ -20,13 +20,13 @@ where id in (
 -- Guarantees: one job an id, and one per user and idempotency key; waits for a transaction that is inserting one
 -- of the same, and returns no row where either is taken.
 insert into jobs (id, type, user_id, cost_center, media_item_id, request, progress, max_attempts, idempotency_key, digest,
-                  estimate, user_cap, cost_center_cap)
+                  estimate, user_cap, cost_center_cap, webhook)
 select id, type, user_id, cost_center, media_item_id, request, progress, max_attempts, idempotency_key, digest,
-       estimate, user_cap, cost_center_cap
+       estimate, user_cap, cost_center_cap, webhook
 from json_to_recordset(:rows) as given (
     n int, id text, type text, user_id text, cost_center text, media_item_id text, request json, progress json,
     max_attempts int, idempotency_key text, digest text, estimate numeric, user_cap numeric,
-    cost_center_cap numeric)
+    cost_center_cap numeric, webhook text)
 order by n
 on conflict do nothing
 returning *;
