@@ -68,7 +68,7 @@ class AsyncWorker(worker.AsyncWorker):
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
-        """Looks after jobs, open, deleted or to be told of, where the worker serves any of mediaq's queues."""
+        """Looks after jobs, open, deleted or ended, where the worker serves any of mediaq's queues."""
         has_ours = bool(set(self.queue_names()) & set(Queues().names()))
         async with self._telling() if has_ours or self._show else nullcontext():
             if not has_ours:
