@@ -97,7 +97,7 @@ class Deliverer:
     def _has_room(self, receiver: str, number: int) -> bool:
         most = 1 if receiver in self._troubled else EACH
         has = sum(other == receiver for other in self._lanes.values())
-        return has <= number and has < most and len(self._lanes) < ALL
+        return has <= number < most and len(self._lanes) < ALL
 
     def _open_lane(self, receiver: str) -> None:
         lane = asyncio.create_task(self._serve(receiver))

@@ -430,6 +430,7 @@ async def test_who_failed_late_does_not_put_off_what_another_sends(store: Store)
     await deliveries.end(store, late, State.FAILED, "late")
     assert (await row(store))["state"] == State.PENDING
     await deliveries.end(store, late, State.DELIVERED)
+    await deliveries.end(store, again, State.FAILED, "late too")
     assert (await row(store))["state"] == State.DELIVERED
 
 
@@ -438,6 +439,7 @@ async def test_a_deleted_item_is_told_of_no_more(store: Store, resources: Resour
         await closed(store, receiver.url(), media_item_id="gone")
         await closed(store, receiver.url(), media_item_id="stays")
         await erasures.erase(store, "gone", USER, {})
+        assert len(await rows(store)) == 1
         async with delivering(resources):
             await until_delivered(store)
         assert [got.content["mediaItemId"] for got in receiver.got] == ["stays"]

@@ -1,5 +1,10 @@
 """Who may be told by webhook, at which addresses, and how what is sent is signed."""
 
+import re
+import time
+from pathlib import Path
+from typing import Any
+
 import attrs
 import pytest
 from typed_settings.types import SecretStr
@@ -10,10 +15,12 @@ from mediaq.pipelines.webhook import Receiver, find_receiver
 from mediaq.posting import Message, is_public, sign
 from mediaq.settings import Webhooks
 
+README = Path(__file__).parents[2] / "README.md"
+OTHER_SECRET = "whsec_" + "A" * 32
 SETTINGS = Webhooks(
     hosts=("hooks.example.com", "*.example.org"),
     internal_hosts=("127.0.0.1", "::1", "*.internal"),
-    secret=SecretStr("whsec_" + "A" * 32),
+    secret=SecretStr(OTHER_SECRET),
 )
 PLAIN = attrs.evolve(SETTINGS, plain_http=True)
 
@@ -137,6 +144,15 @@ def test_addresses_that_lead_elsewhere_are_not(address: str) -> None:
     assert not is_public(address)
 
 
+def is_genuine_by_the_readme(headers: dict[str, str], body: bytes, secret: str) -> bool:
+    """Verifies as the README tells those to do who receive."""
+    found = re.search(r"```python\n((?:(?!```).)*def is_genuine.*?)```", README.read_text(), re.DOTALL)
+    assert found is not None
+    names: dict[str, Any] = {}
+    exec(found[1], names)  # noqa: S102 - our own README
+    return bool(names["is_genuine"](headers, body, secret))
+
+
 def test_a_signature_is_that_of_the_standards_own_example() -> None:
     message = Message("msg_p5jXN8AQM9LWM0D4loKWxJek", b'{"test": 2432232314}')
     secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -146,5 +162,10 @@ def test_a_signature_is_that_of_the_standards_own_example() -> None:
         "webhook-timestamp": "1614265330",
         "webhook-signature": signature,
     }
-    both = sign(message, [secret, "whsec_" + "A" * 32], 1614265330)["webhook-signature"].split()
+    assert not is_genuine_by_the_readme(sign(message, [secret], 1614265330), message.body, secret)
+    now = sign(message, [secret, OTHER_SECRET], int(time.time()))
+    for each, genuine in ((secret, True), (OTHER_SECRET, True), ("whsec_" + "B" * 32, False)):
+        assert is_genuine_by_the_readme(now, message.body, each) == genuine
+    assert not is_genuine_by_the_readme(now, message.body + b" ", secret)
+    both = sign(message, [secret, OTHER_SECRET], 1614265330)["webhook-signature"].split()
     assert (len(both), both[0]) == (2, signature)

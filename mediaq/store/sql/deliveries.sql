@@ -31,7 +31,7 @@ returning deliveries.id, job_id, jobs.type, jobs.media_item_id, url, deliveries.
 -- Guarantees: what was delivered is, whoever says so; else the last one that has tried says what becomes of it.
 update deliveries
 set state = :state, error = coalesce(:error, error), due_at = now() + make_interval(secs => :wait)
-where id = :id and state = 'pending' and (attempts = :attempts or :state = 'delivered');
+where id = :id and state <> 'delivered' and (attempts = :attempts or :state = 'delivered');
 
 -- name: last_delivery^
 select state, attempts, error from deliveries where job_id = :job_id order by finished_at desc, id limit 1;
