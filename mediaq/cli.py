@@ -18,6 +18,7 @@ COMMANDS = {
     "env": "stack",
     "jobs": "record",
     "migrate": "record",
+    "openapi": "document",
     "operations": "catalog",
     "purge": "record",
     "serve": "service",

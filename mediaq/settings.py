@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
+from threading import Lock
 from typing import Any, Literal
 
 import attrs
@@ -40,6 +41,9 @@ from mediaq.fields import (
 )
 
 PREFIX = "MEDIAQ_"
+# typed-settings parses the source of this module each time; before Python 3.12 two threads that parse at once
+# may fail with a SystemError ("AST constructor recursion depth mismatch").
+PARSING = Lock()
 # Read by the programs themselves: the file to load, and what the command line's API calls use.
 NOT_SETTINGS = frozenset({"MEDIAQ_CONFIG", "MEDIAQ_API_URL", "MEDIAQ_TOKEN"})
 # Names that other tools share, and short ones. They win over the file and lose against MEDIAQ_SECTION__KEY.
@@ -543,7 +547,8 @@ def load_settings(path: Path | None = None) -> Settings:
     files = ts.FileLoader({"*": ts.TomlFormat(section=None)}, files=[f"!{source}"] if source else [])
     environment = ts.EnvLoader(PREFIX, nested_delimiter="__")
     try:
-        settings = ts.load_settings(Settings, [files, _SharedNames(), environment])
+        with PARSING:
+            settings = ts.load_settings(Settings, [files, _SharedNames(), environment])
     except ts.exceptions.InvalidSettingsError as errors:
         raise SettingsError("; ".join(_explain(error) for error in errors.exceptions)) from None
     except (ts.exceptions.TsError, OSError, UnicodeDecodeError) as error:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 from attrs import frozen
@@ -25,7 +25,7 @@ from mediaq.pipelines.contents import (
     has_text,
     passages,
 )
-from mediaq.pipelines.embedders import MODELS, Model, check_length, find_model
+from mediaq.pipelines.embedders import MODELS, TITAN_TEXT, Model, check_length, find_model
 from mediaq.pipelines.operation import Operation, Pipeline, Request, Results, Work
 from mediaq.pipelines.parts import Part, paid_in_parts, part_key
 from mediaq.pipelines.price_list import prices_now
@@ -205,6 +205,13 @@ def _unit(vector: Sequence[float]) -> list[float]:
 class AskedModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """A model that a request names, and the length of its vectors."""
 
+    rules: ClassVar[Mapping[str, Any]] = {
+        "oneOf": [
+            {"properties": {"model": {"const": model.name}, "dimensions": {"enum": [*model.lengths, None]}}}
+            for model in MODELS.values()
+        ]
+    }
+
     model: Name
     dimensions: int | None = None
 
@@ -252,6 +259,39 @@ def _not_allowed(model: str) -> str:
     return f"embedding.models in the settings does not allow {model}"
 
 
+NULL = {"type": "null"}
+
+
+def _rules(content_type: str, needed: str, **further: Any) -> dict[str, Any]:
+    properties = {"contentType": {"const": content_type}, needed: {"type": "string"}, **further}
+    # What is left out is null; so what must be something must be there.
+    must = [name for name, rule in properties.items() if "const" in rule]
+    return {"properties": properties, "required": [*must, needed]}
+
+
+def _one_of(models: Iterable[str]) -> dict[str, Any]:
+    return {"properties": {"model": {"enum": list(models)}}}
+
+
+_PICTURES = _one_of(model.name for model in MODELS.values() if model.images)
+_TEXTS = _one_of(model.name for model in MODELS.values() if not model.images)
+# What `_check` demands.
+RULES = {
+    "oneOf": [
+        _rules("text", "content", videoFrames=NULL, videoContent=NULL),
+        _rules("image", "s3Key", videoFrames=NULL, videoContent=NULL, models={"items": _PICTURES}),
+        _rules("video", "s3Key", videoContent={"enum": ["frames", None]}, models={"items": _PICTURES}),
+        _rules("video", "s3Key", videoFrames=NULL, videoContent={"const": "transcript"}),
+        _rules(
+            "video",
+            "s3Key",
+            videoContent={"const": "both"},
+            models={"anyOf": [NULL, {"allOf": [{"contains": _PICTURES}, {"contains": _TEXTS}]}]},
+        ),
+    ]
+}
+
+
 def _asked(request: Request) -> tuple[str, ...]:  # noqa: ARG001 - the shape of Pipeline.asked
     return ("generateEmbedding",)
 
@@ -272,6 +312,7 @@ EMBEDDING = Pipeline(
     request=checked_type(
         "EmbeddingRequest",
         _check,
+        RULES,
         ("contentType", Literal["text", "image", "video"]),
         ("content", Text | None, None),
         ("s3Key", ObjectKey | None, None),
@@ -284,5 +325,12 @@ EMBEDDING = Pipeline(
     asked=_asked,
     outcome=_outcome,
     metadata=_metadata,
+    example={
+        "mediaItemId": "note-1",
+        "contentType": "text",
+        "content": "We had a wonderful day in Paris.",
+        "metadata": {"album": "holidays"},
+        "models": [{"model": TITAN_TEXT, "dimensions": 256}],
+    },
     admit=_admit,
 )

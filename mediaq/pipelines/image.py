@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -31,6 +32,7 @@ def _look(
     parameters: type[Parameters] | None = None,
     *,
     turns: bool = False,
+    example: bool | Mapping[str, Any] = True,
 ) -> Operation:
     """Makes an operation.
 
@@ -41,6 +43,7 @@ def _look(
         part: What of the answer is the result.
         parameters: What callers may say of it.
         turns: Whether it turns a JPEG as its EXIF says, by its documentation; else that is done here.
+        example: What a caller may say of it.
     """
     limit = limit_of("rekognition", method)
 
@@ -65,7 +68,7 @@ def _look(
 
         return await patiently(work, attempt)
 
-    return Operation(name, result, perform, _one_image, parameters=parameters)
+    return Operation(name, result, perform, _one_image, parameters=parameters, example=example)
 
 
 def _one_image(request: Request, settings: Settings) -> tuple[Charge, ...]:  # noqa: ARG001 - the shape of Estimate
@@ -100,7 +103,15 @@ async def _image(work: Work, content: Scratch | None) -> dict[str, Any]:
 
 
 OPERATIONS = (
-    _look("detectLabels", "labels", "detect_labels", "Labels", Labels, turns=True),
+    _look(
+        "detectLabels",
+        "labels",
+        "detect_labels",
+        "Labels",
+        Labels,
+        turns=True,
+        example={"maxLabels": 10, "minConfidence": 80},
+    ),
     _look("detectText", "text", "detect_text", "TextDetections", Text),
     _look("detectFaces", "faces", "detect_faces", "FaceDetails", Faces, turns=True),
     _look(
@@ -119,4 +130,5 @@ IMAGE = Pipeline(
     description="process-image",
     request=request_type("ImageRequest", OPERATIONS, ("s3Key", ObjectKey)),
     operations=OPERATIONS,
+    example={"mediaItemId": "photo-1", "s3Key": "uploads/photo-1.jpg", "costCenter": "marketing"},
 )

@@ -136,6 +136,7 @@ class Operation:
         estimate: The calls that it takes at most, each answered the first time, as far as the request tells.
         needs: The operations whose results it needs, given the request.
         parameters: What callers may say of it; None: nothing but that they want it.
+        example: What a caller may say of it: true, or parameters as they stand in a request.
     """
 
     name: str
@@ -144,6 +145,7 @@ class Operation:
     estimate: Estimate
     needs: Callable[[Request], tuple[str, ...]] = nothing
     parameters: type | None = None
+    example: bool | Mapping[str, Any] = True
 
 
 def by_name(request: Request) -> tuple[str, ...]:
@@ -181,6 +183,7 @@ class Pipeline:
         noted: What its operations put on record beside their results, by name: added to the media item too.
         objects: What the keys of all objects begin with that a job puts into the bucket; no other job's do.
         admit: Raises NotAdmitted where a request asks for what the settings do not allow.
+        example: A request as callers send it, but for the operations.
     """
 
     queue: str
@@ -194,6 +197,7 @@ class Pipeline:
     noted: tuple[str, ...] = ()
     objects: Callable[[Settings, str], tuple[str, ...]] = no_objects
     admit: Callable[[Request, Settings], None] = admit_all
+    example: Mapping[str, Any] = field(factory=dict)
 
     def operation(self, name: str) -> Operation:
         """Returns the operation of that name.

@@ -6,7 +6,9 @@ import asyncio
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
+
+from msgspec import Meta
 
 from mediaq.aws.calls import call, request_id
 from mediaq.aws.limits import limit_of
@@ -15,7 +17,7 @@ from mediaq.errors import Refused
 from mediaq.model import Charge, Settled
 from mediaq.pipelines import languages, merged
 from mediaq.pipelines.budget import keep_to_budget
-from mediaq.pipelines.comprehend import LEAST_CHARACTERS, READINGS, Reading
+from mediaq.pipelines.comprehend import LANGUAGES, LEAST_CHARACTERS, READINGS, Reading
 from mediaq.pipelines.operation import Operation, Pipeline, Request, Work, nothing
 from mediaq.pipelines.parts import Part, paid_in_parts, part_key
 from mediaq.pipelines.passages import Passage, billed_at_most, sample, split
@@ -25,6 +27,10 @@ from mediaq.pipelines.requests import Name, ObjectKey, Text, request_type
 from mediaq.settings import Settings
 
 LANGUAGE = "detectLanguage"
+LANGUAGE_CODE = Meta(
+    description="The language, as of RFC 5646; one that the operations support.",
+    examples=[*LANGUAGES, "pt-BR"],
+)
 
 Merge = Callable[[merged.Parts], Any]
 # A passage and its key as a part of an operation.
@@ -138,6 +144,24 @@ def _check(request: Any) -> None:
         _check_language(request)
 
 
+# What `_check` demands. White space as `str.isspace` has it, beside that of ECMAScript.
+RULES = {
+    "oneOf": [
+        {
+            "properties": {
+                "text": {"type": "string", "pattern": r"[^\s\x1c-\x1f\x85]"},
+                "s3Key": {"type": "null"},
+            },
+            "required": ["text"],
+        },
+        {
+            "properties": {"s3Key": {"type": "string"}, "text": {"type": "null"}},
+            "required": ["s3Key"],
+        },
+    ]
+}
+
+
 def _check_language(request: Any) -> None:
     asked = (name for name in READINGS if getattr(request.operations, name) and READINGS[name].languages)
     try:
@@ -172,8 +196,10 @@ TEXT = Pipeline(
         OPERATIONS,
         ("text", Text | None, None),
         ("s3Key", ObjectKey | None, None),
-        ("languageCode", Name | None, None),
+        ("languageCode", Annotated[Name, LANGUAGE_CODE] | None, None),
         check=_check,
+        rules=RULES,
     ),
     operations=OPERATIONS,
+    example={"mediaItemId": "note-1", "text": "We had a wonderful day in Paris.", "languageCode": "en"},
 )

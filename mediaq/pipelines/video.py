@@ -76,9 +76,17 @@ OPERATIONS = (
         _of_film(transcribe),
         estimate_transcription,
         parameters=Transcription,
+        example={"languageCode": "en-US", "subtitles": ["vtt"]},
     ),
     Operation("detectLabels", "labels", _of_film(detect_labels), estimate_labels, parameters=VideoLabels),
-    Operation("generateThumbnails", "thumbnails", _of_film(generate_thumbnails), free, parameters=Thumbnails),
+    Operation(
+        "generateThumbnails",
+        "thumbnails",
+        _of_film(generate_thumbnails),
+        free,
+        parameters=Thumbnails,
+        example={"count": 5, "format": "webp"},
+    ),
 )
 
 
@@ -96,4 +104,5 @@ VIDEO = Pipeline(
     operations=OPERATIONS,
     noted=(PROBE,),
     objects=_objects,
+    example={"mediaItemId": "film-1", "s3Key": "uploads/film-1.mp4", "costCenter": "marketing"},
 )

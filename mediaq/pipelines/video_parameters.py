@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args
 
 import msgspec
 from msgspec import Meta
@@ -13,6 +13,10 @@ from mediaq.pipelines.spoken import Language
 
 Subtitles = Literal["srt", "vtt"]
 PictureKind = Literal["jpeg", "png", "webp"]
+
+SEVERAL_LANGUAGES = Meta(
+    min_length=2, max_length=len(get_args(Language)), extra_json_schema={"uniqueItems": True}
+)
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -26,10 +30,12 @@ class Transcription(Said, frozen=True):
         subtitles: The kinds of subtitles that are written beside the transcript.
     """
 
+    rules: ClassVar[Mapping[str, Any]] = {
+        "anyOf": [{"properties": {name: {"type": "null"}}} for name in ("languageCode", "languageOptions")]
+    }
+
     language_code: Language | None = None
-    language_options: (
-        Annotated[list[Language], Meta(min_length=2, max_length=len(get_args(Language)))] | None
-    ) = None
+    language_options: Annotated[list[Language], SEVERAL_LANGUAGES] | None = None
     subtitles: Annotated[list[Subtitles], Meta(min_length=1, max_length=2)] | None = None
 
     def __post_init__(self) -> None:

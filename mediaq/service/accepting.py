@@ -17,12 +17,12 @@ from starlette.responses import Response
 
 from mediaq.dispatch import push_all
 from mediaq.errors import CommitUnknown, NotAdmitted
-from mediaq.model import Job, JobStatus, NewJob
+from mediaq.model import JobStatus, NewJob
 from mediaq.pipelines.operation import Pipeline
 from mediaq.pipelines.terms import set_terms
 from mediaq.pipelines.webhook import admit_webhook
 from mediaq.resources import Resources
-from mediaq.service.answers import answer, links
+from mediaq.service.answers import answer, links, show_accepted
 from mediaq.service.bodies import decode_body, read_body
 from mediaq.service.endpoint import Call
 from mediaq.service.ownership import refuse_what_is_anothers
@@ -32,6 +32,16 @@ from mediaq.settings import Settings
 from mediaq.store.acceptance import Accepted, accept, accept_all
 
 LONGEST_KEY = 255
+IdempotencyKey = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=LONGEST_KEY,
+        description="Makes it harmless to repeat the request for a day; kept by user.",
+        examples=["upload-4711"],
+    ),
+]
+Location = Annotated[str, Meta(description="Where the job is found.")]
 # Bytes of a request from which on its estimate is made beside the loop.
 LARGE = 32 * 1024
 MOST_JOBS = 1000
@@ -57,7 +67,7 @@ async def post_job(call: Call) -> Response:
     accepted = await _accept(resources, new)
     await _push_new(resources, [accepted])
     headers = {"Location": links(accepted.job)["self"]}
-    return answer(_show(accepted.job), HTTPStatus.ACCEPTED, headers)
+    return answer(show_accepted(accepted.job), HTTPStatus.ACCEPTED, headers)
 
 
 async def post_batch(call: Call) -> Response:
@@ -190,15 +200,5 @@ async def _push_new(resources: Resources, accepted: Iterable[Accepted]) -> None:
 
 def _outcome(outcome: Accepted | Problem) -> dict[str, Any]:
     if isinstance(outcome, Accepted):
-        return {**_show(outcome.job), "status": HTTPStatus.ACCEPTED, "jobStatus": outcome.job.status}
+        return {**show_accepted(outcome.job), "status": HTTPStatus.ACCEPTED, "jobStatus": outcome.job.status}
     return {"status": outcome.status, "error": outcome.detail, **outcome.further}
-
-
-def _show(job: Job) -> dict[str, Any]:
-    return {
-        "id": job.id,
-        "jobType": job.type,
-        "status": job.status,
-        "estimate": job.estimate,
-        "links": links(job),
-    }

@@ -32,6 +32,17 @@ def links_of(job_type: str, job_id: str) -> dict[str, str]:
     return {"self": job_path(job_type, job_id)}
 
 
+def show_accepted(job: Job) -> dict[str, Any]:
+    """Returns what is told of a job that is on record now, or is to run again."""
+    return {
+        "id": job.id,
+        "jobType": job.type,
+        "status": job.status,
+        "estimate": job.estimate,
+        "links": links(job),
+    }
+
+
 def show_job(record: Record, caller: Caller) -> dict[str, Any]:
     """Returns a job as its owner sees it; only admins see stack traces."""
     job, costs = record.job, record.costs

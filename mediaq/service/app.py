@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
+from http import HTTPStatus
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
+from starlette.responses import RedirectResponse
 from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
 
 from mediaq.resources import open_resources
 from mediaq.service.auth import open_authenticator
 from mediaq.service.dashboard import open_dashboard, serve_dashboard
-from mediaq.service.endpoints import ENDPOINTS
+from mediaq.service.documents import ASSETS, Document
+from mediaq.service.endpoints import ENDPOINTS, PUBLIC
 from mediaq.service.follower import following
-from mediaq.service.health import get_healthz, get_readyz
 from mediaq.service.limits import Requests
-from mediaq.service.metrics import Standing, get_metrics
+from mediaq.service.metrics import Standing
 from mediaq.service.observed import Observed
-from mediaq.service.problems import EXPECTED, answer_error
+from mediaq.service.problems import EXPECTED, answer_error, answer_wrong_method
 from mediaq.service.streams import Records
 from mediaq.settings import Settings
 from mediaq.telemetry.crew import Crew
@@ -57,15 +60,22 @@ def create_app(
             ):
                 yield
 
-    return Starlette(
+    app = Starlette(
         routes=[
-            *(endpoint.route() for endpoint in ENDPOINTS),
-            Route("/healthz", get_healthz),
-            Route("/readyz", get_readyz),
-            Route("/metrics", get_metrics),
+            *(endpoint.route() for endpoint in (*ENDPOINTS, *PUBLIC)),
+            Mount("/docs", StaticFiles(directory=ASSETS)),
+            # Its pages' links begin where they are, with the slash.
+            Route("/rq", lambda _: RedirectResponse("/rq/")),
             Mount("/rq", serve_dashboard),
         ],
         middleware=[Middleware(Observed)],
-        exception_handlers=dict.fromkeys((*EXPECTED, Exception), answer_error),
+        exception_handlers={
+            **dict.fromkeys((*EXPECTED, Exception), answer_error),
+            HTTPStatus.METHOD_NOT_ALLOWED: answer_wrong_method,
+        },
         lifespan=lifespan,
     )
+    # What is not there is not there: no caller is sent elsewhere, with its token.
+    app.router.redirect_slashes = False
+    app.state.document = Document(ENDPOINTS, PUBLIC)
+    return app

@@ -16,7 +16,7 @@ from starlette.responses import Response
 from mediaq.pipelines.requests import Name
 from mediaq.service.answers import answer, millis
 from mediaq.service.endpoint import Call
-from mediaq.service.periods import read_period
+from mediaq.service.periods import ISO, read_period
 from mediaq.service.problems import Problem
 from mediaq.service.tables import answer_csv
 from mediaq.store import costs
@@ -59,6 +59,18 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 CURSOR = re.compile(r"(\d{1,17})-(\d{1,18})")
 
 
+def _written(pattern: str, *examples: str) -> Meta:
+    # It is read further on, where what is wrong is told better than by a pattern.
+    described = {"pattern": f"^{pattern}$"}
+    return Meta(min_length=1, max_length=200, examples=[*examples], extra_json_schema=described)
+
+
+_KEY = f"({'|'.join(KEYS)})"
+Moment = Annotated[str, _written(ISO.pattern, "2026-11-01", "2026-11-01T12:00:00Z")]
+GroupBy = Annotated[str, _written(f"{_KEY}(,{_KEY}){{0,{len(KEYS) - 1}}}", "service,day")]
+Cursor = Annotated[str, _written(CURSOR.pattern, "1767323043456789-4711")]
+
+
 class CostsQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     """What costs are asked for by.
 
@@ -78,9 +90,9 @@ class CostsQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename
         format: `json` or `csv`; without it, as the Accept header says.
     """
 
-    since: Name | None = field(default=None, name="from")
-    to: Name | None = None
-    group_by: Name | None = None
+    since: Moment | None = field(default=None, name="from")
+    to: Moment | None = None
+    group_by: GroupBy | None = None
     user_id: Name | None = None
     cost_center: Name | None = None
     operation: Name | None = None
@@ -88,7 +100,7 @@ class CostsQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename
     job_id: Name | None = None
     media_item_id: Name | None = None
     limit: Annotated[int, Meta(ge=1, le=MOST_ROWS)] | None = None
-    cursor: Name | None = None
+    cursor: Cursor | None = None
     format: Literal["json", "csv"] | None = None
 
 

@@ -3,11 +3,34 @@
 from __future__ import annotations
 
 from http import HTTPStatus
+from typing import Any
 
 from mediaq.model import JobEvent
-from mediaq.service import accepting, costs, events, jobs, media, queues, session, shapes
-from mediaq.service.endpoint import Endpoint, EventStream
+from mediaq.pipelines.catalog import PIPELINES
+from mediaq.service import (
+    accepting,
+    costs,
+    documents,
+    events,
+    health,
+    jobs,
+    media,
+    metrics,
+    queues,
+    session,
+    shapes,
+)
+from mediaq.service.endpoint import ByJobType, Endpoint, EventStream, Public, Text
+from mediaq.service.examples import example_request
 
+REQUESTS = ByJobType(
+    {name: pipeline.request for name, pipeline in PIPELINES.items()},
+    {name: example_request(pipeline) for name, pipeline in PIPELINES.items()},
+)
+BATCHES = ByJobType(
+    dict.fromkeys(PIPELINES, accepting.Batch),
+    {name: {"jobs": [request]} for name, request in REQUESTS.examples.items()},
+)
 JOB_EVENTS = EventStream(
     {
         JobEvent.PROGRESS: shapes.ProgressTold,
@@ -41,6 +64,9 @@ ENDPOINTS = (
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
             HTTPStatus.GATEWAY_TIMEOUT,
         ),
+        body=REQUESTS,
+        headers={"Idempotency-Key": accepting.IdempotencyKey},
+        sends={"Location": accepting.Location},
     ),
     Endpoint(
         "POST",
@@ -54,7 +80,8 @@ ENDPOINTS = (
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
             HTTPStatus.GATEWAY_TIMEOUT,
         ),
-        body=accepting.Batch,
+        body=BATCHES,
+        headers={"Idempotency-Key": accepting.IdempotencyKey},
     ),
     Endpoint(
         "POST",
@@ -102,6 +129,7 @@ ENDPOINTS = (
             HTTPStatus.CONFLICT,
             HTTPStatus.GATEWAY_TIMEOUT,
         ),
+        sends={"Location": accepting.Location},
     ),
     Endpoint(
         "GET",
@@ -185,8 +213,37 @@ ENDPOINTS = (
         "/api/costs",
         costs.get_costs,
         "Sums costs, or shows them row by row; also as text/csv.",
-        answers={HTTPStatus.OK: shapes.CostsShown},
+        answers={HTTPStatus.OK: (shapes.CostsShown, Text("text/csv"))},
         problems=(HTTPStatus.FORBIDDEN,),
         query=costs.CostsQuery,
+    ),
+)
+
+PUBLIC = (
+    Public("/healthz", health.get_healthz, "Tells that the process answers.", {HTTPStatus.OK: shapes.Alive}),
+    Public(
+        "/readyz",
+        health.get_readyz,
+        "Tells whether the servers that are needed can be reached.",
+        {HTTPStatus.OK: shapes.Ready, HTTPStatus.SERVICE_UNAVAILABLE: shapes.Ready},
+    ),
+    Public(
+        "/metrics",
+        metrics.get_metrics,
+        "Shows what Prometheus collects.",
+        {HTTPStatus.OK: Text("text/plain")},
+        problems=(HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.SERVICE_UNAVAILABLE),
+    ),
+    Public(
+        "/openapi.json",
+        documents.get_openapi,
+        "Shows this document.",
+        {HTTPStatus.OK: dict[str, Any], HTTPStatus.NOT_MODIFIED: None},
+    ),
+    Public(
+        "/docs",
+        documents.get_docs,
+        "Shows this document to people.",
+        {HTTPStatus.OK: Text("text/html"), HTTPStatus.NOT_MODIFIED: None},
     ),
 )

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
+import attrs
 import msgspec
 from msgspec import Meta, field
 from starlette.responses import Response
@@ -15,7 +16,7 @@ from mediaq import interventions
 from mediaq.model import Job, JobStatus, Place
 from mediaq.pipelines.catalog import PIPELINES
 from mediaq.pipelines.requests import Name
-from mediaq.service.answers import answer, links, show_job, show_summary
+from mediaq.service.answers import answer, links, show_accepted, show_job, show_summary
 from mediaq.service.cursor import EPOCH, read_cursor, write_cursor
 from mediaq.service.endpoint import Call
 from mediaq.service.problems import Problem, as_problem
@@ -121,7 +122,7 @@ async def retry_job(call: Call) -> Response:
         raise refused[job.id]
     if not opened:
         raise _conflict(job, "has not ended: it is run without a retry")
-    content = {"id": job.id, "jobType": job.type, "status": JobStatus.WAITING, "links": links(job)}
+    content = show_accepted(attrs.evolve(job, status=JobStatus.WAITING))
     return answer(content, HTTPStatus.ACCEPTED, {"Location": links(job)["self"]})
 
 

@@ -12,6 +12,7 @@ from redis.exceptions import RedisError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.routing import Match, Route
 
 from mediaq.errors import CommitUnknown, KeyTaken, MediaqError, NotYours, OverBudget, TooManyOpen
 from mediaq.model import NewJob
@@ -181,6 +182,19 @@ EXPECTED: tuple[type[Exception], ...] = (
     RedisError,
     *POSTGRES_AWAY,
 )
+
+
+async def answer_wrong_method(request: Request, error: Exception) -> Response:  # noqa: ARG001 - a handler's shape
+    """Answers a method that the path does not take; names those of all its routes."""
+    routes = [route for route in request.app.routes if isinstance(route, Route)]
+    matching = (route.path for route in routes if route.matches(request.scope)[0] is not Match.NONE)
+    # The first is the most special one: others may be about something that happens to be called so.
+    path = next(matching)
+    methods = ", ".join(
+        sorted({name for route in routes if route.path == path for name in route.methods or ()})
+    )
+    detail = f"{request.method} is not for this path, which takes {methods}"
+    return Problem(HTTPStatus.METHOD_NOT_ALLOWED, detail, headers={"Allow": methods}).response()
 
 
 async def answer_error(request: Request, error: Exception) -> Response:

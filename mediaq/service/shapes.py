@@ -214,6 +214,19 @@ class QueuesShown(Shape):
     queues: list[QueueShown]
 
 
+class Alive(Shape):
+    """The process answers."""
+
+    status: Literal["ok"]
+
+
+class Ready(Shape):
+    """Whether the servers that are needed can be reached."""
+
+    status: Literal["ok", "away"]
+    away: Annotated[list[Literal["redis", "postgres"]], Meta(description="Those that cannot.")]
+
+
 class SessionShown(Shape):
     """A browser that is signed in."""
 

@@ -53,6 +53,30 @@ async def test_the_commands_that_need_nothing_work(line: str, checkout: Path) ->
     await run(line, checkout)
 
 
+# What blocks that have these lines print.
+ANSWERS = {
+    "--upload-file picture.jpg": r'"jobType":"image-processing","status":"waiting"',
+    '/api/queues/text-analysis" \\': r'"jobType":"text-analysis","status":"waiting"',
+    "mediaq watch": r'(?s)"returnvalue": \{.*event: completed',
+    '$job" --request DELETE': r'"status":409,.*has ended already',
+    "/api/media/note-1": r'"mediaItemId":"note-1","status":"completed"',
+    "/api/costs": r'"groups":\[\{.*\}id,createdAt,userId,',
+    "/openapi.json": r'^\s*\{"openapi":"3\.1\.0"',
+    "/api/session": r'"queues":\[',
+}
+MARK = "---- the next block ----"
+
+
+def blocks_beside_up() -> list[str]:
+    return BLOCKS[BLOCKS.index(UP) + 1 :]
+
+
+def test_all_that_curl_is_answered_is_checked() -> None:
+    unchecked = [block for block in blocks_beside_up() if "curl " in block]
+    assert [block for block in unchecked if not any(line in block for line in ANSWERS)] == []
+    assert [line for line in ANSWERS if not any(line in block for block in unchecked)] == []
+
+
 @pytest.mark.timeout(240)
 async def test_the_round_trip_works_beside_a_running_stack(checkout: Path) -> None:
     stack = await asyncio.create_subprocess_exec(*UP.split(), cwd=checkout)
@@ -61,11 +85,14 @@ async def test_the_round_trip_works_beside_a_running_stack(checkout: Path) -> No
             while not (checkout / ".mediaq/stack.json").exists():
                 assert stack.returncode is None
                 await asyncio.sleep(0.1)
-        output = await run("\n".join(BLOCKS[BLOCKS.index(UP) + 1 :]), checkout)
+        blocks = blocks_beside_up()
+        output = await run(f"\necho; echo {MARK}\n".join(blocks), checkout)
     finally:
         stack.send_signal(signal.SIGINT)
         await stack.wait()
-    assert '"status":"waiting"' in output
+    for block, printed in zip(blocks, output.split(MARK), strict=True):
+        for line in (line for line in ANSWERS if line in block):
+            assert re.search(ANSWERS[line], printed), f"{block}\n{printed}"
     assert '"status": "completed"' in output
     assert "auth.secret = ***" in output
 
