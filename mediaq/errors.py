@@ -201,3 +201,7 @@ class CommitUnknown(MediaqError):
 
 class DependencyAway(MediaqError):
     """A server that mediaq needs stayed away for too long: the attempt is not used up."""
+
+
+class Undelivered(MediaqError):
+    """A message did not reach its receiver, or was not taken; it may be sent again."""

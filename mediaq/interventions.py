@@ -23,8 +23,7 @@ from mediaq.settings import Settings
 from mediaq.store import interventions
 from mediaq.store.admission import Refusal
 from mediaq.store.interventions import Closed
-from mediaq.store.jobs import Wanted
-from mediaq.store.writer import Row
+from mediaq.store.jobs import Record, Wanted
 
 # Jobs that are opened again at a time.
 MOST = 1000
@@ -45,24 +44,23 @@ class Retried:
     more: bool
 
 
-async def cancel(resources: Resources, job_id: str) -> tuple[Job, list[Row]] | None:
+async def cancel(resources: Resources, job_id: str) -> Record | None:
     """Gives a job up, wherever it stands; repeating it is safe.
 
     From its record on nothing is begun for it; what runs is told to stop, and a paid call under way is seen
     through to its record. Where Redis is away, a worker that gets the job all the same finds it closed.
 
     Returns:
-        The job as it is from now on, and its cost rows; None where there is none. One that had ended before
-        is as it was.
+        The job as it is from now on; None where there is none. One that had ended before is as it was.
 
     Raises:
         CommitUnknown, OSError, asyncpg.PostgresError: As of `store.interventions.cancel`.
     """
     seconds = resources.settings.database.timeout
     found = await interventions.cancel(resources.store, job_id, seconds)
-    if found is not None and found[0].cancelled:
-        await _stop(resources, found[0])
-        await announce_all(resources.redis, [Announcement(found[0], JobEvent.FAILED, found[0].progress)])
+    if found is not None and found.job.cancelled:
+        await _stop(resources, found.job)
+        await announce_all(resources.redis, [Announcement(found.job, JobEvent.FAILED, found.job.progress)])
     return found
 
 

@@ -16,11 +16,14 @@ from mediaq.fields import (
     by_queue,
     choice,
     dollars,
+    host_list,
+    is_listed,
     key_prefix,
     number,
     parse_amounts,
     parse_concurrency,
     secret,
+    signing_secret,
     switch,
     text,
     texts,
@@ -170,6 +173,53 @@ class Budgets:
 
 
 @frozen
+class Webhooks:
+    """Whom jobs' ends are told, where their requests ask for it."""
+
+    hosts: tuple[str, ...] = host_list(
+        "Hosts that jobs' ends may be told: names, or *.example.com for all below; with the internal ones "
+        "empty: nobody is told."
+    )
+    internal_hosts: tuple[str, ...] = host_list(
+        "Further ones, whose addresses need not be public; addresses themselves may stand here too."
+    )
+    plain_http: bool = switch(False, "Whether URLs may begin with http; else with https only.")
+    secret: ts.types.SecretStr = signing_secret(
+        "What is sent is signed by: whsec_ and 24 to 64 bytes in Base64; all receivers know it."
+    )
+    former_secret: ts.types.SecretStr = signing_secret(
+        "Signed by as well, while receivers still check by an earlier secret."
+    )
+    timeout: float = number(15.0, "Seconds a receiver has to answer.", least=0.001, most=300)
+    first_wait: float = number(
+        5.0, "Seconds before something is sent a second time; doubles, with jitter.", least=1, most=86400
+    )
+    longest_wait: float = number(
+        3600.0, "Seconds between two times at most, jitter aside.", least=1, most=86400
+    )
+    patience: float = number(86_400.0, "Seconds after a job's end after which nothing is sent again.")
+    look: float = number(0.5, "Seconds between two looks for ends that are to be told.", least=0.001)
+
+    @secret.validator
+    def _given(self, _: Any, secret: ts.types.SecretStr) -> None:
+        if self.enabled and not secret:
+            raise ValueError("webhooks.hosts and webhooks.internal_hosts need webhooks.secret")
+
+    @property
+    def enabled(self) -> bool:
+        """Whether anybody may be told."""
+        return bool(self.hosts or self.internal_hosts)
+
+    def is_internal(self, host: str) -> bool:
+        """Tells whether a host's addresses need not be public."""
+        return is_listed(host, self.internal_hosts)
+
+    def may_be_told(self, host: str) -> bool:
+        """Tells whether a host is listed, as internal or not."""
+        return is_listed(host, self.hosts) or self.is_internal(host)
+
+
+@frozen
 class Worker:
     """What a worker runs and how it lets others know that it lives."""
 
@@ -268,6 +318,7 @@ class Settings:
     reuse: Reuse = Reuse()
     budgets: Budgets = Budgets()
     worker: Worker = Worker()
+    webhooks: Webhooks = Webhooks()
     upkeep: Upkeep = Upkeep()
     logs: Logs = Logs()
     traces: Traces = Traces()

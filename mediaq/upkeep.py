@@ -1,4 +1,4 @@
-"""What runs beside requests and jobs, for any kind of worker: schedule, reconcile, erase, trim."""
+"""What runs beside requests and jobs, for any kind of worker: schedule, reconcile, erase, tell, trim."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager, suppress
 from loguru import logger
 from redis.exceptions import RedisError
 
+from mediaq.delivery import open_deliverer
 from mediaq.erasure import clear_due
 from mediaq.errors import reason_of
 from mediaq.queue.retention import trim
@@ -39,6 +40,7 @@ async def upkeep(resources: Resources) -> AsyncIterator[None]:
         async with (
             reconciling(resources),
             erasing(resources),
+            delivering(resources),
             _repeating("scheduling", SCHEDULE_INTERVAL, scheduler.move_due),
             _repeating("trimming", interval, lambda: _trim(resources)),
             _repeating("adding up budgets", interval, lambda: budgets.add_up(resources.store)),
@@ -75,6 +77,21 @@ async def erasing(resources: Resources) -> AsyncIterator[None]:
     """
     interval = resources.settings.upkeep.interval
     async with _repeating("erasing", interval, lambda: clear_due(resources)):
+        yield
+
+
+@asynccontextmanager
+async def delivering(resources: Resources) -> AsyncIterator[None]:
+    """Tells jobs' ends while the block runs, where the settings list whom; processes share the work.
+
+    Args:
+        resources: Store and settings.
+    """
+    if not resources.settings.webhooks.enabled:
+        yield
+        return
+    interval = resources.settings.webhooks.look
+    async with open_deliverer(resources) as deliverer, _repeating("telling", interval, deliverer.look):
         yield
 
 

@@ -20,6 +20,7 @@ from mediaq.errors import CommitUnknown, NotAdmitted
 from mediaq.model import JobStatus, NewJob
 from mediaq.pipelines.operation import Pipeline
 from mediaq.pipelines.terms import set_terms
+from mediaq.pipelines.webhook import admit_webhook
 from mediaq.resources import Resources
 from mediaq.service.answers import answer, links, show_accepted
 from mediaq.service.bodies import decode_body, read_body
@@ -108,6 +109,9 @@ async def _make_job(
     refuse_what_is_anothers(call.caller, asked, settings.auth.s3_key_prefix)
     asked.pop("userId", None)
     _refuse_what_is_not_allowed(pipeline, asked, settings)
+    digest = _digest(pipeline, asked, batch)
+    # Not part of what is kept, and shown, of the request: its query may bear a password.
+    webhook = asked.pop("webhook", None)
     terms = partial(set_terms, settings, pipeline, asked, user_id)
     return NewJob(
         id=uuid.uuid4().hex,
@@ -119,15 +123,17 @@ async def _make_job(
         operations=pipeline.planned(asked),
         max_attempts=settings.queues.named(pipeline.queue).attempts,
         idempotency_key=key,
-        digest=_digest(pipeline, asked, batch),
+        digest=digest,
         # A long text is cut into passages, which would hold the loop.
         terms=await asyncio.to_thread(terms) if len(body) > LARGE else terms(),
+        webhook=None if webhook is None else webhook["url"],
     )
 
 
 def _refuse_what_is_not_allowed(pipeline: Pipeline, asked: Mapping[str, Any], settings: Settings) -> None:
     try:
         pipeline.admit(asked, settings)
+        admit_webhook(asked, settings.webhooks)
     except NotAdmitted as refusal:
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(refusal), field=refusal.field) from refusal
 

@@ -23,8 +23,7 @@ from mediaq.service.ownership import whose
 from mediaq.service.problems import Problem, as_problem
 from mediaq.service.queues import find_job_type
 from mediaq.store import jobs
-from mediaq.store.jobs import Wanted
-from mediaq.store.writer import Row
+from mediaq.store.jobs import Record, Wanted
 
 # What RQ takes as a job's id.
 JOB_ID = re.compile("[A-Za-z0-9_-]+")
@@ -83,8 +82,7 @@ class RetryQuery(Filters, frozen=True, forbid_unknown_fields=True, rename="camel
 
 async def get_job(call: Call) -> Response:
     """Shows a job to its owner and to admins."""
-    job, costs = await _find(call)
-    return answer(show_job(job, costs, call.caller))
+    return answer(show_job(await _find(call), call.caller))
 
 
 async def get_jobs(call: Call) -> Response:
@@ -108,17 +106,18 @@ async def get_jobs(call: Call) -> Response:
 
 async def delete_job(call: Call) -> Response:
     """Cancels a job that has not ended. What is on record then is final, whatever still has to stop: 200."""
-    job, _ = await _find(call)
+    job = (await _find(call)).job
     # It may be deleted meanwhile, with its media item.
-    job, costs = await interventions.cancel(call.resources, job.id) or await _find(call)
-    if not job.cancelled:
-        raise _conflict(job, f"has ended already, and cannot be cancelled: it {_ending(job)}")
-    return answer(show_job(job, costs, call.caller))
+    found = await interventions.cancel(call.resources, job.id) or await _find(call)
+    if not found.job.cancelled:
+        reason = f"has ended already, and cannot be cancelled: it {_ending(found.job)}"
+        raise _conflict(found.job, reason)
+    return answer(show_job(found, call.caller))
 
 
 async def retry_job(call: Call) -> Response:
     """Runs a job again that failed or was cancelled."""
-    job, _ = await _find(call)
+    job = (await _find(call)).job
     if job.status is JobStatus.COMPLETED:
         raise _conflict(job, "has completed: there is nothing to run again")
     opened, refused = await interventions.retry(call.resources, [job.id])
@@ -143,8 +142,8 @@ def _told(why: Exception) -> dict[str, Any]:
     return {"status": problem.status, "error": problem.detail}
 
 
-async def _find(call: Call) -> tuple[Job, list[Row]]:
-    """Returns the job that the path names, and its cost rows.
+async def _find(call: Call) -> Record:
+    """Returns the job that the path names, with what belongs to it.
 
     Raises:
         Problem: 404 where there is none, 403 where it is another user's.
@@ -152,10 +151,10 @@ async def _find(call: Call) -> tuple[Job, list[Row]]:
     job_type, job_id, resources = find_job_type(call).queue, call.path["job_id"], call.resources
     found = None
     if JOB_ID.fullmatch(job_id):
-        found = await jobs.find_with_costs(resources.store, job_id, resources.settings.database.timeout)
-    if found is None or found[0].type != job_type:
+        found = await jobs.find_record(resources.store, job_id, resources.settings.database.timeout)
+    if found is None or found.job.type != job_type:
         raise Problem(HTTPStatus.NOT_FOUND, f"there is no {job_type} job {job_id}")
-    if not call.caller.may_see(found[0].user_id):
+    if not call.caller.may_see(found.job.user_id):
         raise Problem(HTTPStatus.FORBIDDEN, f"job {job_id} belongs to another user")
     return found
 

@@ -156,6 +156,7 @@ def _row(n: int, new: NewJob) -> Row:
         "max_attempts": new.max_attempts,
         "idempotency_key": new.idempotency_key,
         "digest": new.digest,
+        "webhook": new.webhook,
         **attrs.asdict(new.terms),
     }
 

@@ -11,10 +11,9 @@ from mediaq.model import Job, OpenJob
 from mediaq.store import budgets
 from mediaq.store.admission import Refusal, over_budget, too_many
 from mediaq.store.borrowed import Connection, borrow, transact
-from mediaq.store.jobs import Wanted
+from mediaq.store.jobs import Record, Wanted, read_record
 from mediaq.store.media import derive_statuses
 from mediaq.store.pool import Store
-from mediaq.store.writer import Row
 
 
 @frozen
@@ -30,11 +29,11 @@ class Closed:
     done: tuple[str, ...]
 
 
-async def cancel(store: Store, job_id: str, seconds: float) -> tuple[Job, list[Row]] | None:
+async def cancel(store: Store, job_id: str, seconds: float) -> Record | None:
     """Closes a job as cancelled if it is open, within some seconds; repeating it is safe.
 
     Returns:
-        The job as it is from now on, however it was closed, and its cost rows; None where there is none.
+        The job as it is from now on, however it was closed; None where there is none.
 
     Raises:
         CommitUnknown: Postgres went away at the commit: it may be closed or not.
@@ -45,10 +44,7 @@ async def cancel(store: Store, job_id: str, seconds: float) -> tuple[Job, list[R
         if row is not None:
             await derive_statuses(store, connection, [row["media_item_id"]])
         row = row or await store.queries.job_by_id(connection, id=job_id)
-        if row is None:
-            return None
-        costs = [dict(cost) async for cost in store.queries.job_costs(connection, job_id=job_id)]
-        return Job.from_row(row), costs
+        return None if row is None else await read_record(store, connection, row)
 
 
 async def find_failed(store: Store, wanted: Wanted, *, most: int, seconds: float) -> list[str]:

@@ -38,12 +38,13 @@ begin
 
     return query
     insert into jobs (id, type, user_id, cost_center, media_item_id, request, progress, max_attempts, idempotency_key,
-                      digest, estimate, user_cap, cost_center_cap)
+                      digest, estimate, user_cap, cost_center_cap, webhook)
     select asked.id, type, asked.user_id, cost_center, media_item_id, request, progress, max_attempts, idempotency_key,
-           digest, estimate, user_cap, cost_center_cap
+           digest, estimate, user_cap, cost_center_cap, webhook
     from json_to_recordset(given) as asked (
         n int, id text, type text, user_id text, cost_center text, media_item_id text, request json, progress json,
-        max_attempts int, idempotency_key text, digest text, estimate numeric, user_cap numeric, cost_center_cap numeric)
+        max_attempts int, idempotency_key text, digest text, estimate numeric, user_cap numeric, cost_center_cap numeric,
+        webhook text)
     join media_items on media_items.id = media_item_id and media_items.user_id = asked.user_id
     order by n
     on conflict do nothing
