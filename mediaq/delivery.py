@@ -13,7 +13,7 @@ import msgspec
 from attrs import frozen
 from loguru import logger
 
-from mediaq.errors import NotAdmitted, Undelivered
+from mediaq.errors import NotAdmitted, Undelivered, reason_of
 from mediaq.model import job_path
 from mediaq.pipelines.webhook import find_receiver
 from mediaq.posting import Answer, Message, find_addresses, open_transport, post
@@ -116,7 +116,7 @@ class Deliverer:
                     return
                 self._troubled.discard(receiver)
         except AWAY as error:
-            logger.warning("telling {} waits: {}", receiver, str(error) or type(error).__name__)
+            logger.warning("telling {} waits: {}", receiver, reason_of(error))
         except Exception:  # noqa: BLE001 - a fault in one lane must not end the others
             logger.exception("telling {} failed", receiver)
 

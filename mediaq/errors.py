@@ -129,7 +129,14 @@ class JobFailed(MediaqError):
 
 
 class NotYours(MediaqError):
-    """The media item belongs to another user."""
+    """A media item belongs to another user.
+
+    Args:
+        media_item: The item.
+    """
+
+    def __init__(self, media_item: str) -> None:
+        super().__init__(f"media item {media_item} belongs to another user")
 
 
 class NotAdmitted(MediaqError):

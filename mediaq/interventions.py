@@ -22,7 +22,7 @@ from mediaq.resources import Resources
 from mediaq.settings import Settings
 from mediaq.store import interventions
 from mediaq.store.admission import Refusal
-from mediaq.store.interventions import Closed
+from mediaq.store.interventions import Failed
 from mediaq.store.jobs import Record, Wanted
 
 # Jobs that are opened again at a time.
@@ -78,9 +78,9 @@ async def retry(resources: Resources, job_ids: Sequence[str]) -> tuple[list[Open
     """
     store, settings = resources.store, resources.settings
     seconds = settings.database.timeout
-    closed = await interventions.find_closed(store, job_ids, seconds)
+    failed = await interventions.read_failed(store, job_ids, seconds)
     # Of many jobs, or of long texts, it would hold the loop.
-    asked = await asyncio.to_thread(lambda: {each.job.id: _with_new_terms(settings, each) for each in closed})
+    asked = await asyncio.to_thread(lambda: {each.job.id: _with_new_terms(settings, each) for each in failed})
     opened, refused = await interventions.reopen(store, asked, seconds, settings.service.open_jobs)
     # Before anyone can tell of the next run.
     news = [Announcement(job, JobEvent.PROGRESS, job.progress) for job in opened]
@@ -97,9 +97,9 @@ async def retry_failed(resources: Resources, wanted: Wanted) -> Retried:
     return Retried(opened, refused, more=len(failed) > MOST)
 
 
-def _with_new_terms(settings: Settings, closed: Closed) -> Job:
-    job = closed.job
-    terms = set_terms(settings, PIPELINES[job.type], job.request, job.user_id, closed.done)
+def _with_new_terms(settings: Settings, failed: Failed) -> Job:
+    job = failed.job
+    terms = set_terms(settings, PIPELINES[job.type], job.request, job.user_id, failed.done)
     return attrs.evolve(job, **attrs.asdict(terms))
 
 

@@ -19,7 +19,7 @@ from mediaq.pipelines.requests import Name
 from mediaq.service.answers import answer, links, show_accepted, show_job, show_summary
 from mediaq.service.cursor import EPOCH, read_cursor, write_cursor
 from mediaq.service.endpoint import Call
-from mediaq.service.ownership import whose
+from mediaq.service.ownership import refuse_what_is_hidden, whose
 from mediaq.service.problems import Problem, as_problem
 from mediaq.service.queues import find_job_type
 from mediaq.store import jobs
@@ -154,8 +154,7 @@ async def _find(call: Call) -> Record:
         found = await jobs.find_record(resources.store, job_id, resources.settings.database.timeout)
     if found is None or found.job.type != job_type:
         raise Problem(HTTPStatus.NOT_FOUND, f"there is no {job_type} job {job_id}")
-    if not call.caller.may_see(found.job.user_id):
-        raise Problem(HTTPStatus.FORBIDDEN, f"job {job_id} belongs to another user")
+    refuse_what_is_hidden(call.caller, f"job {job_id}", found.job.user_id)
     return found
 
 

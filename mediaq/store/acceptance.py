@@ -137,10 +137,7 @@ async def _find_reasons(
     owner_of = {row["id"]: row["user_id"] async for row in owners}
     ours = [new for new in news if owner_of[new.media_item_id] == new.user_id]
     found = await _find(store, connection, ours)
-    return {
-        new.id: found.get(new.id) or NotYours(f"media item {new.media_item_id} belongs to another user")
-        for new in news
-    }
+    return {new.id: found.get(new.id) or NotYours(new.media_item_id) for new in news}
 
 
 def _row(n: int, new: NewJob) -> Row:

@@ -17,7 +17,7 @@ from mediaq.store.pool import Store
 
 
 @frozen
-class Closed:
+class Failed:
     """A job that failed.
 
     Args:
@@ -65,7 +65,7 @@ async def find_failed(store: Store, wanted: Wanted, *, most: int, seconds: float
         return [row["id"] async for row in store.queries.failed_jobs(connection, **conditions, most=most)]
 
 
-async def find_closed(store: Store, job_ids: Sequence[str], seconds: float) -> list[Closed]:
+async def read_failed(store: Store, job_ids: Sequence[str], seconds: float) -> list[Failed]:
     """Returns those of some jobs that failed, in the order given.
 
     Raises:
@@ -73,7 +73,7 @@ async def find_closed(store: Store, job_ids: Sequence[str], seconds: float) -> l
     """
     async with borrow(store.pool, seconds) as connection:
         rows = store.queries.failed_jobs_with_done(connection, ids=job_ids)
-        found = {row["id"]: Closed(Job.from_row(row), tuple(row["done"])) async for row in rows}
+        found = {row["id"]: Failed(Job.from_row(row), tuple(row["done"])) async for row in rows}
     return [found[job_id] for job_id in job_ids if job_id in found]
 
 
