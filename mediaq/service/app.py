@@ -8,12 +8,12 @@ from http import HTTPStatus
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.routing import Mount
+from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from mediaq.resources import open_resources
 from mediaq.service.auth import open_authenticator
-from mediaq.service.dashboard import open_dashboard, serve_dashboard
+from mediaq.service.dashboard import lead_to_dashboard, open_dashboard, serve_dashboard
 from mediaq.service.documents import ASSETS, Document
 from mediaq.service.endpoints import ENDPOINTS, PUBLIC
 from mediaq.service.follower import following
@@ -63,6 +63,7 @@ def create_app(
         routes=[
             *(endpoint.route() for endpoint in (*ENDPOINTS, *PUBLIC)),
             Mount("/docs", StaticFiles(directory=ASSETS)),
+            Route("/rq", lead_to_dashboard),
             Mount("/rq", serve_dashboard),
         ],
         middleware=[Middleware(Observed)],
