@@ -35,8 +35,8 @@ from mediaq.settings import Embedding, Settings
 # Calls that one content may take; what takes more is for a model that takes longer texts.
 MOST_CALLS = 1_000
 MOST_MODELS, MOST_FRAMES = 5, 20
-# Objects and lists within each other that metadata may have. What writes and reads them calls itself for each:
-# a body may have more than can be written down, or shown again, within Python's limit of such calls.
+# Objects and lists within each other that metadata may have. What writes and reads them calls itself for
+# each: what a body may have is more than can be written, or shown again, within Python's limit of calls.
 DEEPEST = 100
 
 
