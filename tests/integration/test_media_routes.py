@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import httpx
 import pytest
@@ -433,3 +433,14 @@ async def test_a_job_that_comes_while_its_item_is_deleted_can_be_cancelled_meanw
         await cancel.commit()
     assert (await deleting).status_code == 204
     assert [await rows(store, table) for table in ("media_items", "jobs")] == [0, 0]
+
+
+async def test_an_item_is_shown_and_deleted_by_whatever_name_a_job_gave_it(api: Api, store: Store) -> None:
+    names = ("a", "a\n", "\na/b", "a\r\nb", "a/similar\n", "similar", "a/../b", "a%0A", "a?b#c", "\u2028ü/😀")
+    for name in names:
+        await api.accept(TEXT, NOTE | {"mediaItemId": name})
+    for left, name in enumerate(reversed(names)):
+        path = quote(name, safe="")
+        assert (await show(api, path)).json()["mediaItemId"] == name
+        assert (await delete(api, path)).status_code == 204, name
+        assert await rows(store, "media_items") == len(names) - left - 1
