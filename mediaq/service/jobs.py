@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
-import attrs
 import msgspec
 from msgspec import Meta, field
 from starlette.responses import Response
@@ -122,8 +121,7 @@ async def retry_job(call: Call) -> Response:
         raise refused[job.id]
     if not opened:
         raise _conflict(job, "has not ended: it is run without a retry")
-    content = show_accepted(attrs.evolve(job, status=JobStatus.WAITING))
-    return answer(content, HTTPStatus.ACCEPTED, {"Location": links(job)["self"]})
+    return answer(show_accepted(opened[0]), HTTPStatus.ACCEPTED, {"Location": links(job)["self"]})
 
 
 async def retry_jobs(call: Call) -> Response:

@@ -189,6 +189,14 @@ def test_a_cursor_that_was_changed_anywhere_is_refused() -> None:
         assert refused.value.status == 422
 
 
+@pytest.mark.parametrize("job_id", ["a\0b", "a b", "", "\xfc"], ids=ascii)
+def test_a_cursor_of_no_jobs_place_is_refused_however_well_it_is_sealed(job_id: str) -> None:
+    for place in (Place(NOON, job_id), Place(NOON - timedelta(days=365_000), "0123abc")):
+        with pytest.raises(Problem) as refused:
+            read_cursor(write_cursor(place, ""), "")
+        assert refused.value.status == 422
+
+
 # How jobs are asked for, and by which index they are found.
 WAYS = [
     (Wanted(), "jobs_all"),
