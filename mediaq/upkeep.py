@@ -12,6 +12,7 @@ from redis.exceptions import RedisError
 
 from mediaq.delivery import open_deliverer
 from mediaq.erasure import clear_due
+from mediaq.errors import reason_of
 from mediaq.queue.retention import trim
 from mediaq.queue.scheduler import Scheduler
 from mediaq.reconciler import Reconciler
@@ -113,7 +114,7 @@ async def _repeat(what: str, seconds: float, act: Act, stop: asyncio.Event) -> N
         try:
             await act()
         except AWAY as error:
-            logger.warning("{} waits: {}", what, str(error) or type(error).__name__)
+            logger.warning("{} waits: {}", what, reason_of(error))
         except Exception:  # noqa: BLE001 - a fault in one pass must not end those to come
             logger.exception("{} failed", what)
         with suppress(TimeoutError):

@@ -62,7 +62,7 @@ def show_job(record: Record, caller: Caller) -> dict[str, Any]:
         "status": job.status,
         "cost": sum(row["amount"] for row in costs if row["certainty"] != Certainty.POSSIBLY_BILLED),
         "possibleCost": sum(row["amount"] for row in costs if row["certainty"] == Certainty.POSSIBLY_BILLED),
-        "costs": [{_camel(name): value for name, value in row.items()} for row in costs],
+        "costs": [{camel(name): value for name, value in row.items()} for row in costs],
         "webhook": _show_delivery(job.webhook, record.delivery),
         "links": links(job),
     }
@@ -101,6 +101,7 @@ def millis(time: datetime | None) -> int | None:
     return None if time is None else round(time.timestamp() * 1000)
 
 
-def _camel(name: str) -> str:
+def camel(name: str) -> str:
+    """Returns a name as answers and the OpenAPI document have it: `media_item_id` as `mediaItemId`."""
     first, *others = name.split("_")
-    return first + "".join(other.title() for other in others)
+    return first + "".join(map(str.capitalize, others))

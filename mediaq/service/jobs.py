@@ -18,6 +18,7 @@ from mediaq.pipelines.requests import Name
 from mediaq.service.answers import answer, links, show_accepted, show_job, show_summary
 from mediaq.service.cursor import EPOCH, read_cursor, write_cursor
 from mediaq.service.endpoint import Call
+from mediaq.service.ownership import whose
 from mediaq.service.problems import Problem, as_problem
 from mediaq.service.queues import find_job_type
 from mediaq.store import jobs
@@ -93,10 +94,12 @@ async def get_jobs(call: Call) -> Response:
         # One more tells whether there are more.
         most=query.limit + 1,
         seconds=resources.settings.database.timeout,
-        before=None if query.cursor is None else read_cursor(query.cursor, secret),
+        before=None if query.cursor is None else Place(*read_cursor("jobs", query.cursor, secret)),
     )
     listed = found[: query.limit]
-    cursor = write_cursor(Place.of(listed[-1]), secret) if len(found) > query.limit else None
+    cursor = None
+    if len(found) > query.limit:
+        cursor = write_cursor("jobs", listed[-1].accepted_at, listed[-1].id, secret)
     return answer({"jobs": [show_summary(job) for job in listed], "nextCursor": cursor})
 
 
@@ -155,11 +158,9 @@ async def _find(call: Call) -> Record:
 
 
 def _wanted(call: Call, status: JobStatus | None) -> Wanted:
-    query, caller = call.query, call.caller
-    if query.user_id is not None and not caller.may_see(query.user_id):
-        raise Problem(HTTPStatus.FORBIDDEN, "userId: it is not the token's", field="userId")
+    query = call.query
     return Wanted(
-        user_id=query.user_id if caller.admin else caller.user_id,
+        user_id=whose(call.caller, query.user_id),
         type=query.job_type,
         status=status,
         media_item_id=query.media_item_id,

@@ -9,8 +9,8 @@ from typing import Any
 
 import jwt
 
+from mediaq.service.jwks import ALGORITHMS, KeysAway, PublicKey, PublishedKeys
 from mediaq.service.problems import Problem, away
-from mediaq.service.published import ALGORITHMS, KeysAway, PublicKey, PublishedKeys
 from mediaq.settings import Auth
 
 # RFC 7515, 7.1: three parts in base64url. So it can stand in a cookie as it is.

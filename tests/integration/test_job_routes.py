@@ -178,14 +178,15 @@ async def test_a_cursor_shows_nobody_more_than_their_own(api: Api, store: Store)
 
 
 def test_a_cursor_that_was_changed_anywhere_is_refused() -> None:
-    place = Place(NOON + timedelta(microseconds=123_456), "0123abc")
-    cursor = write_cursor(place, "secret")
-    assert read_cursor(cursor, "secret") == place
+    place = NOON + timedelta(microseconds=123_456), "0123abc"
+    cursor = write_cursor("jobs", *place, "secret")
+    assert read_cursor("jobs", cursor, "secret") == place
     others = {cursor[:at] + "AB"[cursor[at] == "A"] + cursor[at + 1 :] for at in range(len(cursor))}
     cut = {cursor[:at] for at in range(len(cursor))}
-    for bad in (*others, *cut, cursor + "A", cursor + "====", f" {cursor}", write_cursor(place, "another")):
+    foreign = {write_cursor("jobs", *place, "another"), write_cursor("costs", *place, "secret")}
+    for bad in (*others, *cut, *foreign, cursor + "A", cursor + "====", f" {cursor}"):
         with pytest.raises(Problem) as refused:
-            read_cursor(bad, "secret")
+            read_cursor("jobs", bad, "secret")
         assert refused.value.status == 422
 
 
