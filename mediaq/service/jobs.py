@@ -94,7 +94,7 @@ async def get_jobs(call: Call) -> Response:
         # One more tells whether there are more.
         most=query.limit + 1,
         seconds=resources.settings.database.timeout,
-        before=None if query.cursor is None else Place(*read_cursor("jobs", query.cursor, secret)),
+        before=None if query.cursor is None else Place(*read_cursor("jobs", query.cursor, secret, JOB_ID)),
     )
     listed = found[: query.limit]
     cursor = None
