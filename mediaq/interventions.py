@@ -39,7 +39,7 @@ class Retried:
         more: Whether there are further ones.
     """
 
-    opened: list[OpenJob]
+    opened: list[Job]
     refused: Mapping[str, Refusal]
     more: bool
 
@@ -64,14 +64,15 @@ async def cancel(resources: Resources, job_id: str) -> Record | None:
     return found
 
 
-async def retry(resources: Resources, job_ids: Sequence[str]) -> tuple[list[OpenJob], Mapping[str, Refusal]]:
+async def retry(resources: Resources, job_ids: Sequence[str]) -> tuple[list[Job], Mapping[str, Refusal]]:
     """Opens failed jobs again where there is room, with all their attempts, and pushes them.
 
     What cannot be pushed now the reconciler pushes: Redis is away, or has a worker that was told to stop an
     earlier run and has not ended it.
 
     Returns:
-        Those that are open by this, and why others are not for which there is no room, by id.
+        Those that are open by this, as they were but for status and terms, and why others are not for which
+        there is no room, by id.
 
     Raises:
         CommitUnknown, OSError, asyncpg.PostgresError: As of `store.interventions.reopen`.
@@ -86,7 +87,7 @@ async def retry(resources: Resources, job_ids: Sequence[str]) -> tuple[list[Open
     news = [Announcement(job, JobEvent.PROGRESS, job.progress) for job in opened]
     await announce_all(resources.redis, news)
     await _push_again(resources, opened)
-    return opened, refused
+    return [attrs.evolve(asked[job.id], status=job.status) for job in opened], refused
 
 
 async def retry_failed(resources: Resources, wanted: Wanted) -> Retried:

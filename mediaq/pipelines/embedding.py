@@ -35,6 +35,9 @@ from mediaq.settings import Embedding, Settings
 # Calls that one content may take; what takes more is for a model that takes longer texts.
 MOST_CALLS = 1_000
 MOST_MODELS, MOST_FRAMES = 5, 20
+# Objects and lists within each other that metadata may have. What writes and reads them calls itself for
+# each: what a body may have is more than can be written, or shown again, within Python's limit of calls.
+DEEPEST = 100
 
 
 @frozen
@@ -235,8 +238,23 @@ def _check(request: Any) -> None:
             raise ValueError(f"The field `{name}` is for contentType `video`")
     if request.videoContent == "transcript" and request.videoFrames is not None:
         raise ValueError("The field `videoFrames` is for videoContent `frames` or `both`")
+    if request.metadata is not None and _is_deeper(request.metadata, DEEPEST):
+        raise ValueError(f"Invalid field `metadata`: it is nested more than {DEEPEST} deep")
     if request.models is not None:
         _check_models(request)
+
+
+def _is_deeper(value: Any, most: int) -> bool:
+    level = [value]
+    for _ in range(most):
+        level = [inner for outer in level for inner in _values(outer) if isinstance(inner, dict | list)]
+        if not level:
+            return False
+    return True
+
+
+def _values(container: dict[str, Any] | list[Any]) -> Iterable[Any]:
+    return container.values() if isinstance(container, dict) else container
 
 
 def _check_models(request: Any) -> None:

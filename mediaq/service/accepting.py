@@ -79,7 +79,7 @@ async def post_batch(call: Call) -> Response:
     body = await read_body(call.request)
     asked = decode_body(body, Batch).jobs
     key = _idempotency_key(call.request)
-    digest = "" if key is None else _hash(msgspec.json.decode(body))
+    digest = "" if key is None else _hash({"jobs": [_value(one) for one in asked]})
     checked = [
         await _check(call, pipeline, bytes(one), _key_of_one(key, n), digest) for n, one in enumerate(asked)
     ]
@@ -158,6 +158,14 @@ def _digest(pipeline: Pipeline, asked: Any, batch: str) -> str:
     # Of a batch's job it depends on all of the batch: another one is another request.
     told = [pipeline.queue, asked, batch] if batch else [pipeline.queue, asked]
     return _hash(told)
+
+
+def _value(text: msgspec.Raw) -> Any:
+    """Returns what a job of a batch says, however it is spelt; its bytes where that cannot be read."""
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return bytes(text)
 
 
 def _hash(told: Any) -> str:

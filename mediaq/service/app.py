@@ -8,13 +8,12 @@ from http import HTTPStatus
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.responses import RedirectResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from mediaq.resources import open_resources
 from mediaq.service.auth import open_authenticator
-from mediaq.service.dashboard import open_dashboard, serve_dashboard
+from mediaq.service.dashboard import lead_to_dashboard, open_dashboard, serve_dashboard
 from mediaq.service.documents import ASSETS, Document
 from mediaq.service.endpoints import ENDPOINTS, PUBLIC
 from mediaq.service.follower import following
@@ -66,8 +65,7 @@ def create_app(
         routes=[
             *(endpoint.route() for endpoint in (*ENDPOINTS, *PUBLIC)),
             Mount("/docs", StaticFiles(directory=ASSETS)),
-            # Its pages' links begin where they are, with the slash.
-            Route("/rq", lambda _: RedirectResponse("/rq/")),
+            Route("/rq", lead_to_dashboard),
             Mount("/rq", serve_dashboard),
         ],
         middleware=[Middleware(Observed)],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
@@ -26,6 +27,8 @@ from mediaq.store.writer import Row
 
 # Rows that one answer has, unless told, and at most; a table has them all, read as many at a time.
 ROWS, MOST_ROWS = 100, 1000
+# A row's id, as a 64-bit integer has it.
+ROW_ID = re.compile("[0-9]{1,18}")
 # Sums that one answer has at most; what has more should be asked for in parts.
 MOST_GROUPS = 10_000
 # What costs may be summed by, with its column in the store.
@@ -220,7 +223,7 @@ def _cursor(call: Call, row: Row) -> str:
 
 
 def _read_cursor(call: Call, text: str) -> Place:
-    created_at, row_id = read_cursor("costs", text, _secret(call))
+    created_at, row_id = read_cursor("costs", text, _secret(call), ROW_ID)
     return Place(created_at, int(row_id))
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from datetime import UTC, datetime, timedelta
 
 from mediaq.service.problems import Problem, invalid
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# A time in microseconds since the epoch, and the entry that it is the time of.
+TOLD = re.compile(r"([0-9]{1,17}) (.*)", re.DOTALL)
 # Bytes of the seal.
 SEAL = 9
 
@@ -28,8 +31,14 @@ def write_cursor(listed: str, at: datetime, entry: str, secret: str) -> str:
     return urlsafe_b64encode(_seal(listed, told, secret) + told).decode()
 
 
-def read_cursor(listed: str, cursor: str, secret: str) -> tuple[datetime, str]:
+def read_cursor(listed: str, cursor: str, secret: str, entries: re.Pattern[str]) -> tuple[datetime, str]:
     """Returns the place that a cursor stands for: the time of the last entry that is known, and its id.
+
+    Args:
+        listed: What the list is of.
+        cursor: The cursor.
+        secret: What seals it.
+        entries: What ids look like; where the secret is the empty one, anybody can seal others.
 
     Raises:
         Problem: 422 where it was not made by `write_cursor` for this list with this secret.
@@ -45,8 +54,10 @@ def read_cursor(listed: str, cursor: str, secret: str) -> tuple[datetime, str]:
         or urlsafe_b64encode(sealed) != cursor.encode()
     ):
         raise _not_ours()
-    microseconds, entry = told.decode().split(" ")
-    return EPOCH + timedelta(microseconds=int(microseconds)), entry
+    found = TOLD.fullmatch(told.decode(errors="replace"))
+    if found is None or entries.fullmatch(found[2]) is None:
+        raise _not_ours()
+    return EPOCH + timedelta(microseconds=int(found[1])), found[2]
 
 
 def _seal(listed: str, told: bytes, secret: str) -> bytes:

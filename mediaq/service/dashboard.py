@@ -17,7 +17,7 @@ from redis import Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
@@ -66,6 +66,11 @@ def _make_bridge(redis: Redis, url: str) -> WSGIMiddleware | None:
         return None
     application: Any = make_dashboard(redis, url)
     return WSGIMiddleware(application, workers=THREADS)
+
+
+async def lead_to_dashboard(request: Request) -> Response:  # noqa: ARG001 - the shape of an endpoint
+    """Leads from `/rq` to where rq-dashboard is mounted, whatever path the service itself is mounted at."""
+    return RedirectResponse("rq/")
 
 
 async def serve_dashboard(scope: Scope, receive: Receive, send: Send) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import Any
@@ -133,7 +134,11 @@ class Endpoint:
 
     def route(self) -> Route:
         """Returns the route that Starlette serves."""
-        return Route(self.path, self._answer, methods=[self.method])
+        route = Route(self.path, self._answer, methods=[self.method])
+        # Names may have line breaks: Starlette's own pattern stops before one, or passes over it at the end.
+        pattern = route.path_regex.pattern.removesuffix("$")
+        route.path_regex = re.compile(rf"{pattern}\Z", re.DOTALL)
+        return route
 
     async def _answer(self, request: Request) -> Response:
         caller = await request.app.state.authenticator.caller(request)

@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from http import HTTPStatus
-from typing import Annotated
 
 import msgspec
-from msgspec import Meta
 from sse_starlette import EventSourceResponse
 from sse_starlette.sse import SendTimeoutError
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from mediaq.service.auth import LONGEST_USER_ID
+from mediaq.pipelines.requests import Name
 from mediaq.service.endpoint import Call
 from mediaq.service.hub import EVERYBODY, Topic
 from mediaq.service.jobs import JOB_ID
@@ -34,7 +32,7 @@ class EventsQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True, renam
         all: Whether everybody's are; for admins.
     """
 
-    user_id: Annotated[str, Meta(min_length=1, max_length=LONGEST_USER_ID)] | None = None
+    user_id: Name | None = None
     all: bool = False
 
 

@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
-import attrs
 import msgspec
 from msgspec import Meta, field
 from starlette.responses import Response
@@ -95,7 +94,7 @@ async def get_jobs(call: Call) -> Response:
         # One more tells whether there are more.
         most=query.limit + 1,
         seconds=resources.settings.database.timeout,
-        before=None if query.cursor is None else Place(*read_cursor("jobs", query.cursor, secret)),
+        before=None if query.cursor is None else Place(*read_cursor("jobs", query.cursor, secret, JOB_ID)),
     )
     listed = found[: query.limit]
     cursor = None
@@ -125,8 +124,7 @@ async def retry_job(call: Call) -> Response:
         raise refused[job.id]
     if not opened:
         raise _conflict(job, "has not ended: it is run without a retry")
-    content = show_accepted(attrs.evolve(job, status=JobStatus.WAITING))
-    return answer(content, HTTPStatus.ACCEPTED, {"Location": links(job)["self"]})
+    return answer(show_accepted(opened[0]), HTTPStatus.ACCEPTED, {"Location": links(job)["self"]})
 
 
 async def retry_jobs(call: Call) -> Response:

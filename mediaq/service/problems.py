@@ -203,10 +203,10 @@ async def answer_wrong_method(request: Request, error: Exception) -> Response:  
     routes = [route for route in request.app.routes if isinstance(route, Route)]
     matching = (route.path for route in routes if route.matches(request.scope)[0] is not Match.NONE)
     # The first is the most special one: others may be about something that happens to be called so.
-    path = next(matching)
-    methods = ", ".join(
-        sorted({name for route in routes if route.path == path for name in route.methods or ()})
-    )
+    path = next(matching, None)
+    taken = {name for route in routes if route.path == path for name in route.methods or ()}
+    # What is no route is a file.
+    methods = ", ".join(sorted(taken or {"GET", "HEAD"}))
     detail = f"{request.method} is not for this path, which takes {methods}"
     return Problem(HTTPStatus.METHOD_NOT_ALLOWED, detail, headers={"Allow": methods}).response()
 

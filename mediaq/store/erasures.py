@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+import asyncpg
 from attrs import frozen
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random
 
 from mediaq.errors import NotYours
 from mediaq.store.borrowed import transact
@@ -16,8 +17,8 @@ from mediaq.store.pool import Store
 PATIENCE = 30.0
 # Seconds that who deletes has to clear up what lies elsewhere, before the upkeep does.
 HEAD_START = 5.0
-# How often a deletion is tried that got in the way of others.
-TRIES = 3
+# How often a deletion is tried that got in the way of others, and seconds between two tries at most.
+TRIES, PAUSE = 20, 0.1
 
 
 @frozen
@@ -50,7 +51,12 @@ async def erase(
         CommitUnknown: Postgres went away at the commit: it is deleted or not.
         OSError, asyncpg.PostgresError: Postgres is away or refuses; nothing was deleted.
     """
-    trying = AsyncRetrying(retry=retry_if_exception_type(BUSY), stop=stop_after_attempt(TRIES), reraise=True)
+    trying = AsyncRetrying(
+        retry=retry_if_exception_type((*BUSY, asyncpg.LockNotAvailableError)),
+        stop=stop_after_attempt(TRIES),
+        wait=wait_random(max=PAUSE),
+        reraise=True,
+    )
     erased: list[Erasure] | None = await trying(_erase, store, media_item, user_id, timeouts)
     return erased
 
@@ -66,6 +72,7 @@ async def _erase(
         await queries.lock_jobs_of(connection, id=media_item)
         if not _is_there(media_item, user_id, await queries.lock_erasable_item(connection, id=media_item)):
             return None
+        await queries.lock_later_jobs_of(connection, id=media_item)
         begun = queries.begin_erasures(
             connection,
             id=media_item,

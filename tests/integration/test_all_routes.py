@@ -80,6 +80,14 @@ async def test_a_wrong_method_is_told_the_right_ones(api: Api) -> None:
             assert f"{wrong} is not for this path" in answer.json()["error"]
 
 
+async def test_a_wrong_method_for_a_file_of_the_page_is_told_so(api: Api) -> None:
+    for path in ("/docs/docs.css", "/docs/none"):
+        answer = await api.http.post(path)
+        assert answer.status_code == 405, path
+        assert answer.headers["Content-Type"] == "application/problem+json"
+        assert answer.headers["Allow"] == "GET, HEAD"
+
+
 async def test_head_answers_as_get_without_content(api: Api) -> None:
     for path in ("/healthz", "/openapi.json", "/docs", "/api/queues"):
         head = await api.http.head(path, headers=api.as_user(USER))

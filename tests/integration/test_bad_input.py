@@ -12,6 +12,7 @@ from house import OTHER, USER, Api, StandIn, token_for
 from PIL import Image
 from quarters import quarters, saved
 
+from mediaq.pipelines.embedding import DEEPEST
 from mediaq.resources import Resources
 
 IMAGE: dict[str, Any] = {"mediaItemId": "m", "s3Key": "k", "operations": {"detectLabels": True}}
@@ -22,6 +23,15 @@ IMAGE_OPERATIONS = "detectLabels, detectText, detectFaces, detectModerationLabel
 
 def without(body: dict[str, Any], name: str) -> dict[str, Any]:
     return {key: value for key, value in body.items() if key != name}
+
+
+def nested(depth: int) -> dict[str, Any]:
+    """Objects in lists in objects, so deep in all."""
+    inner: Any = {} if depth % 2 else []
+    for left in range(1, depth):
+        inner = {"in": inner} if (depth - left) % 2 else [inner]
+    assert isinstance(inner, dict)
+    return inner
 
 
 REFUSED: dict[str, tuple[str, Any, str, str | None]] = {
@@ -171,6 +181,12 @@ REFUSED: dict[str, tuple[str, Any, str, str | None]] = {
         {**EMBEDDING, "contentType": "smell"},
         "contentType: Invalid enum value 'smell'",
         "contentType",
+    ),
+    "metadata nested too deeply": (
+        "embedding-generation",
+        {**EMBEDDING, "metadata": nested(DEEPEST + 1)},
+        f"metadata: Invalid field `metadata`: it is nested more than {DEEPEST} deep",
+        "metadata",
     ),
     "no content": (
         "embedding-generation",

@@ -141,6 +141,25 @@ async def test_the_key_of_another_batch_is_a_conflict(
     assert len(await recorded(resources)) == 3
 
 
+UNREADABLE = {
+    "a number beyond all floats": b'{"mediaItemId": "b", "text": 1e400}',
+    "invalid UTF-8": b'{"mediaItemId": "b", "text": "\xff"}',
+}
+
+
+@pytest.mark.parametrize("bad", UNREADABLE.values(), ids=UNREADABLE)
+async def test_a_job_that_cannot_be_read_does_not_spoil_the_others_of_a_batch_with_a_key(
+    api: Api, resources: Resources, bad: bytes
+) -> None:
+    body = b'{"jobs": [%b, %b]}' % (bad, msgspec.json.encode(text("a")))
+    first, again = [await send(api, "POST", BATCH, content=body, headers=KEY) for _ in range(2)]
+    assert [outcome["status"] for outcome in outcomes(first)] == [422, 202]
+    assert outcomes(again) == outcomes(first)
+    other = await send(api, "POST", BATCH, content=body.replace(b'"b"', b'"c"'), headers=KEY)
+    assert other.status_code == 409
+    assert len(await recorded(resources)) == 1
+
+
 async def test_a_batchs_key_and_a_jobs_own_are_apart(api: Api, resources: Resources) -> None:
     await post(api, texts(2), **KEY)
     for key in ("key-1", "0 key-1"):

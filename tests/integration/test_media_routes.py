@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import httpx
 import pytest
@@ -21,6 +21,7 @@ from mediaq.pipelines.catalog import PIPELINES
 from mediaq.pipelines.runner import run_job
 from mediaq.resources import Resources
 from mediaq.store import attempts, operations
+from mediaq.store.media import derive_statuses
 from mediaq.store.pool import Store
 from mediaq.worker import working
 
@@ -390,3 +391,56 @@ async def test_a_job_that_is_not_on_record_for_another_reason_fails(resources: R
 
     with pytest.raises(Exception, match="job nothing is not on record"):
         await run_job(resources.tools, PIPELINES[TEXT], "nothing", announce)
+
+
+async def waits_for_the_item(store: Store) -> bool:
+    return bool(
+        await store.pool.fetchval(
+            "select exists (select from pg_stat_activity where datname = current_database() "
+            "and wait_event_type = 'Lock' and query like '%from media_items where id = $1 for update%')"
+        )
+    )
+
+
+async def waits_for(store: Store, process: int) -> bool:
+    blocked = "select exists (select from pg_stat_activity where $1 = any(pg_blocking_pids(pid)))"
+    return bool(await store.pool.fetchval(blocked, process))
+
+
+async def test_a_job_that_comes_while_its_item_is_deleted_can_be_cancelled_meanwhile(
+    api: Api, store: Store
+) -> None:
+    """Who deletes has locked the jobs that there were; for one that came since it waits without the item."""
+    first = await accepted(store)
+    item = first.media_item_id
+    async with store.pool.acquire() as holding, store.pool.acquire() as cancelling:
+        hold, cancel = holding.transaction(), cancelling.transaction()
+        await hold.start()
+        # As whoever accepts a job for it does.
+        await holding.execute("select from media_items where id = $1 for key share", item)
+        deleting = asyncio.create_task(delete(api, item, first.user_id))
+        await until(lambda: waits_for_the_item(store))
+        second = await accepted(store)
+        assert second.media_item_id == item
+        await cancel.start()
+        # Of those who wait in a circle it is the one that is told so.
+        await cancelling.execute("set local deadlock_timeout = '1ms'")
+        assert await store.queries.cancel_job(cancelling, id=second.id)
+        await hold.rollback()
+
+        await until(lambda: waits_for(store, cancelling.get_server_pid()))
+        await derive_statuses(store, cancelling, [item])
+        await cancel.commit()
+    assert (await deleting).status_code == 204
+    assert [await rows(store, table) for table in ("media_items", "jobs")] == [0, 0]
+
+
+async def test_an_item_is_shown_and_deleted_by_whatever_name_a_job_gave_it(api: Api, store: Store) -> None:
+    names = ("a", "a\n", "\na/b", "a\r\nb", "a/similar\n", "similar", "a/../b", "a%0A", "a?b#c", "\u2028ü/😀")
+    for name in names:
+        await api.accept(TEXT, NOTE | {"mediaItemId": name})
+    for left, name in enumerate(reversed(names)):
+        path = quote(name, safe="")
+        assert (await show(api, path)).json()["mediaItemId"] == name
+        assert (await delete(api, path)).status_code == 204, name
+        assert await rows(store, "media_items") == len(names) - left - 1

@@ -87,7 +87,8 @@ async def test_a_job_that_was_refused_runs_again_with_all_its_attempts(
     assert len(standin.billed()) == 1
 
     answer = await retry(api, job["id"])
-    assert (answer.status_code, answer.json()["status"]) == (202, "waiting")
+    told = answer.json()
+    assert (answer.status_code, told["status"], told["estimate"]) == (202, "waiting", 0.0003)
     shown = await api.job(QUEUE, job["id"])
     assert (shown["status"], shown["attemptsMade"], shown["failedReason"]) == ("waiting", 0, None)
     assert (shown["finishedOn"], shown["processedOn"], shown["stacktrace"]) == (None, None, [])

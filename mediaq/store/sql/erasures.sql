@@ -7,6 +7,11 @@ select id from jobs where media_item_id = :id order by id for update;
 -- Guarantees: no further job is accepted for the item before the transaction ends.
 select user_id from media_items where id = :id for update;
 
+-- name: lock_later_jobs_of!
+-- Guarantees: of an item that is locked, also the jobs are that came since `lock_jobs_of`; fails where somebody else
+-- has one, who may be about to wait for the item.
+select id from jobs where media_item_id = :id order by id for update nowait;
+
 -- name: begin_erasures
 -- Guarantees: each of the item's jobs is remembered until what it left outside Postgres is gone; one that runs, or
 -- whose call may go on at the provider, for as long as an attempt may take. Who deletes has `head_start` seconds to
