@@ -18,7 +18,7 @@ from mediaq.service.csv import answer_csv
 from mediaq.service.cursor import read_cursor, write_cursor
 from mediaq.service.endpoint import Call
 from mediaq.service.ownership import whose
-from mediaq.service.periods import ISO, read_period
+from mediaq.service.periods import Moment, read_period
 from mediaq.service.problems import invalid
 from mediaq.store import costs
 from mediaq.store.borrowed import borrow
@@ -60,22 +60,25 @@ COLUMNS = {
 }
 
 
-def _written(pattern: str, *examples: str) -> Meta:
-    # It is read further on, where what is wrong is told better than by a pattern.
-    described = {"pattern": f"^{pattern}$"}
-    return Meta(min_length=1, max_length=200, examples=[*examples], extra_json_schema=described)
-
-
 _KEY = f"({'|'.join(KEYS)})"
-Moment = Annotated[str, _written(ISO.pattern, "2026-11-01", "2026-11-01T12:00:00Z")]
-GroupBy = Annotated[str, _written(f"{_KEY}(,{_KEY}){{0,{len(KEYS) - 1}}}", "service,day")]
+# It is read further on, where what is wrong is told better than by a pattern.
+GroupBy = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=200,
+        examples=["service,day"],
+        extra_json_schema={"pattern": f"^{_KEY}(,{_KEY}){{0,{len(KEYS) - 1}}}$"},
+    ),
+]
 
 
 class CostsQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     """What costs are asked for by.
 
     Args:
-        since: `from`, the first moment: a date or time of ISO 8601; without it, the start of the month (UTC).
+        since: `from`, the first moment: a date or time of ISO 8601, or milliseconds since the epoch; without
+            it, the start of the month (UTC).
         to: The moment after the last; without it, now.
         group_by: What they are summed by, names with commas: service, operation, day, month, costCenter,
             user; the sums come in the order of these. Without it the rows themselves are shown.

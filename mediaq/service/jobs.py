@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
@@ -16,9 +15,10 @@ from mediaq.model import Job, JobStatus, Place
 from mediaq.pipelines.catalog import PIPELINES
 from mediaq.pipelines.requests import Name
 from mediaq.service.answers import answer, links, show_accepted, show_job, show_summary
-from mediaq.service.cursor import EPOCH, read_cursor, write_cursor
+from mediaq.service.cursor import read_cursor, write_cursor
 from mediaq.service.endpoint import Call
 from mediaq.service.ownership import refuse_what_is_hidden, whose
+from mediaq.service.periods import Moment, read_moment
 from mediaq.service.problems import Problem, as_problem
 from mediaq.service.queues import find_job_type
 from mediaq.store import jobs
@@ -28,11 +28,8 @@ from mediaq.store.jobs import Record, Wanted
 JOB_ID = re.compile("[A-Za-z0-9_-]+")
 # Jobs that one answer lists, unless told, and at most.
 LISTED, MOST_LISTED = 50, 200
-# The end of the year 9999, which is as late as dates go.
-LATEST = 253_402_300_799_000
 
 JobType = Annotated[str, Meta(pattern=f"^({'|'.join(PIPELINES)})$")]
-Time = Annotated[int, Meta(ge=0, le=LATEST, description="Milliseconds since the epoch, UTC, as in answers.")]
 
 
 class Filters(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel", kw_only=True):
@@ -43,7 +40,7 @@ class Filters(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="c
         job_type: Of which type.
         media_item_id: About which media item.
         cost_center: On whose account.
-        since: Accepted then or later.
+        since: Accepted then or later: a date or time of ISO 8601, or milliseconds since the epoch.
         until: Accepted before.
     """
 
@@ -51,8 +48,8 @@ class Filters(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="c
     job_type: JobType | None = None
     media_item_id: Name | None = None
     cost_center: Name | None = None
-    since: Time | None = field(default=None, name="from")
-    until: Time | None = field(default=None, name="to")
+    since: Moment | None = field(default=None, name="from")
+    until: Moment | None = field(default=None, name="to")
 
 
 class ListQuery(Filters, frozen=True, forbid_unknown_fields=True, rename="camel", kw_only=True):
@@ -164,14 +161,9 @@ def _wanted(call: Call, status: JobStatus | None) -> Wanted:
         status=status,
         media_item_id=query.media_item_id,
         cost_center=query.cost_center,
-        since=_time(query.since),
-        until=_time(query.until),
+        since=None if query.since is None else read_moment("from", query.since),
+        until=None if query.until is None else read_moment("to", query.until),
     )
-
-
-def _time(millis: int | None) -> datetime | None:
-    # Answers round to the nearest millisecond: what they show as this one counts as not before it.
-    return None if millis is None else EPOCH + timedelta(milliseconds=millis, microseconds=-500)
 
 
 def _ending(job: Job) -> str:

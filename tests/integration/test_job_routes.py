@@ -117,7 +117,7 @@ async def test_a_time_that_an_answer_shows_finds_its_job(api: Api, store: Store)
         ({"limit": "many"}, "limit"),
         ({"jobType": "audio"}, "jobType"),
         ({"status": "paused"}, "status"),
-        ({"from": "2026-11-01"}, "from"),
+        ({"from": "2026-W44-1"}, "from"),
         ({"to": -1}, "to"),
         ({"to": 10**18}, "to"),
         ({"mediaItemId": ""}, "mediaItemId"),
