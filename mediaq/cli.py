@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import click
 
-from mediaq.errors import MediaqError
+from mediaq.errors import MediaqError, reason_of
 
 # Each command, and the module of mediaq.commands that has it: a worker is small, since it imports no other.
 COMMANDS = {
@@ -59,7 +59,7 @@ def main() -> None:
     except MediaqError as error:
         _give_up(str(error))
     except OSError as error:
-        _give_up(f"a server cannot be used: {str(error) or type(error).__name__}")
+        _give_up(f"a server cannot be used: {reason_of(error)}")
 
 
 def _give_up(reason: str) -> NoReturn:

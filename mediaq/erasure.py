@@ -9,7 +9,7 @@ from loguru import logger
 from redis.exceptions import RedisError
 
 from mediaq.aws import objects
-from mediaq.errors import ProviderError
+from mediaq.errors import ProviderError, reason_of
 from mediaq.pipelines.catalog import PIPELINES
 from mediaq.resources import Resources
 from mediaq.store import erasures
@@ -54,7 +54,7 @@ async def _clear_one(resources: Resources, erasure: Erasure) -> bool:
         for prefix in pipeline.objects(resources.settings, erasure.job_id):
             await objects.delete_all(resources.tools.aws, resources.settings.aws.bucket, prefix)
     except (RedisError, OSError, ProviderError) as error:
-        reason = str(error) or type(error).__name__
+        reason = reason_of(error)
         logger.warning("what deleted job {} left is deleted later: {}", erasure.job_id, reason)
         return False
     return gone

@@ -10,6 +10,11 @@ class MediaqError(Exception):
     """Base of every error that mediaq raises on purpose; its text is meant to be read by people."""
 
 
+def reason_of(error: BaseException) -> str:
+    """Returns an error's text; what it is called, where it has none."""
+    return str(error) or type(error).__name__
+
+
 class SettingsError(MediaqError):
     """A setting is unknown or bad; names the file or variable, the key and the reason."""
 
@@ -23,7 +28,14 @@ class MigrationError(MediaqError):
 
 
 class FenceLost(MediaqError):
-    """Another worker has started this job since: this one must start no further call for it."""
+    """Another worker has started this job since, or it is closed: this one must start no further call for it.
+
+    Args:
+        job_id: The job.
+    """
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"job {job_id} is another worker's now, or is closed or deleted")
 
 
 class OnRecord(MediaqError):
@@ -117,7 +129,14 @@ class JobFailed(MediaqError):
 
 
 class NotYours(MediaqError):
-    """The media item belongs to another user."""
+    """A media item belongs to another user.
+
+    Args:
+        media_item: The item.
+    """
+
+    def __init__(self, media_item: str) -> None:
+        super().__init__(f"media item {media_item} belongs to another user")
 
 
 class NotAdmitted(MediaqError):
@@ -189,3 +208,7 @@ class CommitUnknown(MediaqError):
 
 class DependencyAway(MediaqError):
     """A server that mediaq needs stayed away for too long: the attempt is not used up."""
+
+
+class Undelivered(MediaqError):
+    """A message did not reach its receiver, or was not taken; it may be sent again."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import ipaddress
 import json
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
 from functools import partial
 from typing import Any
@@ -260,6 +262,65 @@ def secret(text: str, *, least: int = 0) -> Any:
     return field(
         default=ts.types.SecretStr(""), converter=partial(_secret, least=least), metadata={"help": text}
     )
+
+
+# Standard Webhooks 1.0, signature scheme: bytes of a symmetric secret, and what it begins with in writing.
+SIGNING_BYTES = range(24, 65)
+SIGNING_PREFIX = "whsec_"
+
+
+def signing_key(secret: str) -> bytes:
+    """Returns the bytes of a secret in the form of Standard Webhooks.
+
+    Raises:
+        ValueError: It is not of that form, or of another length.
+    """
+    try:
+        key = base64.b64decode(secret.removeprefix(SIGNING_PREFIX), validate=True)
+    except ValueError:
+        key = b""
+    if not secret.startswith(SIGNING_PREFIX) or len(key) not in SIGNING_BYTES:
+        raise ValueError(f"must be {SIGNING_PREFIX} and 24 to 64 bytes in Base64")
+    return key
+
+
+def _signing_secret(value: Any) -> ts.types.SecretStr:
+    if _text(value):
+        signing_key(value)
+    return ts.types.SecretStr(value)
+
+
+def signing_secret(text: str) -> Any:
+    """Declares a setting that signs webhooks (see `signing_key`), never shown and empty by default."""
+    return field(default=ts.types.SecretStr(""), converter=_signing_secret, metadata={"help": text})
+
+
+_HOST = re.compile(r"(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*")
+
+
+def _hosts(value: Any) -> tuple[str, ...]:
+    for host in (listed := _texts(value)):
+        if not _HOST.fullmatch(host) and not _is_address(host):
+            raise ValueError(f"{host!r} is no host: names in small letters, *.example.com, or an address")
+    return listed
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def host_list(text: str) -> Any:
+    """Declares a setting that is a list of hosts, empty by default (see `is_listed`)."""
+    return field(default=(), converter=_hosts, metadata={"help": text})
+
+
+def is_listed(host: str, listed: Iterable[str]) -> bool:
+    """Tells whether a host is listed: by its name or address, or as one below `*.example.com`."""
+    return any(host.endswith(each[1:]) if each.startswith("*.") else host == each for each in listed)
 
 
 # In the part before the host, or as a parameter.

@@ -22,9 +22,8 @@ from mediaq.resources import Resources
 from mediaq.settings import Settings
 from mediaq.store import interventions
 from mediaq.store.admission import Refusal
-from mediaq.store.interventions import Closed
-from mediaq.store.jobs import Wanted
-from mediaq.store.writer import Row
+from mediaq.store.interventions import Failed
+from mediaq.store.jobs import Record, Wanted
 
 # Jobs that are opened again at a time.
 MOST = 1000
@@ -45,24 +44,23 @@ class Retried:
     more: bool
 
 
-async def cancel(resources: Resources, job_id: str) -> tuple[Job, list[Row]] | None:
+async def cancel(resources: Resources, job_id: str) -> Record | None:
     """Gives a job up, wherever it stands; repeating it is safe.
 
     From its record on nothing is begun for it; what runs is told to stop, and a paid call under way is seen
     through to its record. Where Redis is away, a worker that gets the job all the same finds it closed.
 
     Returns:
-        The job as it is from now on, and its cost rows; None where there is none. One that had ended before
-        is as it was.
+        The job as it is from now on; None where there is none. One that had ended before is as it was.
 
     Raises:
         CommitUnknown, OSError, asyncpg.PostgresError: As of `store.interventions.cancel`.
     """
     seconds = resources.settings.database.timeout
     found = await interventions.cancel(resources.store, job_id, seconds)
-    if found is not None and found[0].cancelled:
-        await _stop(resources, found[0])
-        await announce_all(resources.redis, [Announcement(found[0], JobEvent.FAILED, found[0].progress)])
+    if found is not None and found.job.cancelled:
+        await _stop(resources, found.job)
+        await announce_all(resources.redis, [Announcement(found.job, JobEvent.FAILED, found.job.progress)])
     return found
 
 
@@ -81,9 +79,9 @@ async def retry(resources: Resources, job_ids: Sequence[str]) -> tuple[list[Job]
     """
     store, settings = resources.store, resources.settings
     seconds = settings.database.timeout
-    closed = await interventions.find_closed(store, job_ids, seconds)
+    failed = await interventions.read_failed(store, job_ids, seconds)
     # Of many jobs, or of long texts, it would hold the loop.
-    asked = await asyncio.to_thread(lambda: {each.job.id: _with_new_terms(settings, each) for each in closed})
+    asked = await asyncio.to_thread(lambda: {each.job.id: _with_new_terms(settings, each) for each in failed})
     opened, refused = await interventions.reopen(store, asked, seconds, settings.service.open_jobs)
     # Before anyone can tell of the next run.
     news = [Announcement(job, JobEvent.PROGRESS, job.progress) for job in opened]
@@ -100,9 +98,9 @@ async def retry_failed(resources: Resources, wanted: Wanted) -> Retried:
     return Retried(opened, refused, more=len(failed) > MOST)
 
 
-def _with_new_terms(settings: Settings, closed: Closed) -> Job:
-    job = closed.job
-    terms = set_terms(settings, PIPELINES[job.type], job.request, job.user_id, closed.done)
+def _with_new_terms(settings: Settings, failed: Failed) -> Job:
+    job = failed.job
+    terms = set_terms(settings, PIPELINES[job.type], job.request, job.user_id, failed.done)
     return attrs.evolve(job, **attrs.asdict(terms))
 
 

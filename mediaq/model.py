@@ -124,7 +124,11 @@ class Terms:
 
 @frozen
 class NewJob:
-    """A job as a caller asks for it, validated and not yet accepted."""
+    """A job as a caller asks for it, validated and not yet accepted.
+
+    Args:
+        webhook: The URL that its end is told to; None: it is not told.
+    """
 
     id: str
     type: str
@@ -137,6 +141,7 @@ class NewJob:
     idempotency_key: str | None = None
     digest: str | None = None
     terms: Terms = Terms()
+    webhook: str | None = None
 
 
 @frozen
@@ -145,6 +150,7 @@ class Job:
 
     Args:
         opening: How often it was opened again after its end.
+        webhook: The URL that its end is told to; None: it is not told.
     """
 
     id: str
@@ -170,6 +176,7 @@ class Job:
     estimate: Decimal | None = None
     user_cap: Decimal | None = None
     cost_center_cap: Decimal | None = None
+    webhook: str | None = None
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Job:
@@ -209,6 +216,11 @@ class JobSummary:
     accepted_at: datetime
     processed_at: datetime | None
     finished_at: datetime | None
+
+
+def job_path(job_type: str, job_id: str) -> str:
+    """Returns where the service shows a job."""
+    return f"/api/queues/{job_type}/{job_id}"
 
 
 @frozen

@@ -1,4 +1,4 @@
-"""What runs beside requests and jobs, for any kind of worker: schedule, reconcile, erase, trim."""
+"""What runs beside requests and jobs, for any kind of worker: schedule, reconcile, erase, tell, trim."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from contextlib import asynccontextmanager, suppress
 from loguru import logger
 from redis.exceptions import RedisError
 
+from mediaq.delivery import open_deliverer
 from mediaq.erasure import clear_due
+from mediaq.errors import reason_of
 from mediaq.queue.retention import trim
 from mediaq.queue.scheduler import Scheduler
 from mediaq.reconciler import Reconciler
@@ -38,6 +40,7 @@ async def upkeep(resources: Resources) -> AsyncIterator[None]:
         async with (
             reconciling(resources),
             erasing(resources),
+            delivering(resources),
             _repeating("scheduling", SCHEDULE_INTERVAL, scheduler.move_due),
             _repeating("trimming", interval, lambda: _trim(resources)),
             _repeating("adding up budgets", interval, lambda: budgets.add_up(resources.store)),
@@ -78,6 +81,21 @@ async def erasing(resources: Resources) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
+async def delivering(resources: Resources) -> AsyncIterator[None]:
+    """Tells jobs' ends while the block runs, where the settings list whom; processes share the work.
+
+    Args:
+        resources: Store and settings.
+    """
+    if not resources.settings.webhooks.enabled:
+        yield
+        return
+    interval = resources.settings.webhooks.look
+    async with open_deliverer(resources) as deliverer, _repeating("telling", interval, deliverer.look):
+        yield
+
+
+@asynccontextmanager
 async def _repeating(what: str, seconds: float, act: Act) -> AsyncIterator[None]:
     stop = asyncio.Event()
     loop = asyncio.create_task(_repeat(what, seconds, act, stop))
@@ -96,7 +114,7 @@ async def _repeat(what: str, seconds: float, act: Act, stop: asyncio.Event) -> N
         try:
             await act()
         except AWAY as error:
-            logger.warning("{} waits: {}", what, str(error) or type(error).__name__)
+            logger.warning("{} waits: {}", what, reason_of(error))
         except Exception:  # noqa: BLE001 - a fault in one pass must not end those to come
             logger.exception("{} failed", what)
         with suppress(TimeoutError):

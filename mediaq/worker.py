@@ -68,7 +68,7 @@ class AsyncWorker(worker.AsyncWorker):
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
-        """Looks after open and deleted jobs meanwhile, where the worker serves any of mediaq's own queues."""
+        """Looks after jobs, open, deleted or ended, where the worker serves any of mediaq's queues."""
         has_ours = bool(set(self.queue_names()) & set(Queues().names()))
         async with self._telling() if has_ours or self._show else nullcontext():
             if not has_ours:
@@ -76,9 +76,14 @@ class AsyncWorker(worker.AsyncWorker):
                 return
             # Postgres and AWS are for mediaq's own jobs: whoever has others needs neither.
             from mediaq.tasks import KEPT_AS, open_for_jobs
-            from mediaq.upkeep import erasing, reconciling
+            from mediaq.upkeep import delivering, erasing, reconciling
 
-            async with kept(KEPT_AS, open_for_jobs) as resources, reconciling(resources), erasing(resources):
+            async with (
+                kept(KEPT_AS, open_for_jobs) as resources,
+                reconciling(resources),
+                erasing(resources),
+                delivering(resources),
+            ):
                 self.may_claim = resources.may_claim
                 yield
 

@@ -9,7 +9,7 @@ from mediaq.aws.places import Places
 from mediaq.aws.rates import Rates
 from mediaq.fields import parse_rates
 from mediaq.settings import Settings
-from mediaq.shared import Shared
+from mediaq.shared_limits import SharedLimits
 
 # The kinds of places.
 VIDEO_JOBS = "rekognition.video"
@@ -50,7 +50,7 @@ def make_limits(redis: Redis, settings: Settings) -> Limits:
         redis: A client of the server that all workers share.
         settings: Region and limits.
     """
-    shared, region, limits = Shared(redis), settings.aws.region, settings.limits
+    shared, region, limits = SharedLimits(redis), settings.aws.region, settings.limits
     most = {VIDEO_JOBS: limits.video_jobs, TRANSCRIPTION_JOBS: limits.transcription_jobs}
     return Limits(
         Rates(shared, region, parse_rates(limits.rates), limits.share), Places(shared, region, most)

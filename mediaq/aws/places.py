@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager, nullcontext
 
 from mediaq.aws.rates import Parked
 from mediaq.errors import ProviderJobFailed, Refused
-from mediaq.shared import Away, Shared
+from mediaq.shared_limits import Away, SharedLimits
 
 # Seconds a place is kept without a renewal: longer than it takes until a dead worker's job runs elsewhere.
 KEPT = 120.0
@@ -33,7 +33,7 @@ class Places:
         most: How many, by kind.
     """
 
-    def __init__(self, shared: Shared, region: str, most: Mapping[str, int]) -> None:
+    def __init__(self, shared: SharedLimits, region: str, most: Mapping[str, int]) -> None:
         self._shared = shared
         self._region = region
         self._most = most

@@ -18,7 +18,7 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from loguru import logger
 
 from mediaq.quotas import default_rate
-from mediaq.shared import Away, Shared
+from mediaq.shared_limits import Away, SharedLimits
 
 Parked = Callable[[], AbstractAsyncContextManager[None]]
 
@@ -46,7 +46,7 @@ class Rates:
         share: The share of them that is used.
     """
 
-    def __init__(self, shared: Shared, region: str, rates: Mapping[str, float], share: float) -> None:
+    def __init__(self, shared: SharedLimits, region: str, rates: Mapping[str, float], share: float) -> None:
         self._shared = shared
         self._region = region
         self._rates = rates

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import asyncpg
 
-from mediaq.errors import MediaqError
+from mediaq.errors import MediaqError, reason_of
 from mediaq.settings import load_settings
 from mediaq.store.pool import Store, open_store
 
@@ -38,4 +38,4 @@ def run_to_end(act: Coroutine[Any, Any, T]) -> T:
     try:
         return asyncio.run(act)
     except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        raise MediaqError(f"Postgres cannot be used: {str(error) or type(error).__name__}") from error
+        raise MediaqError(f"Postgres cannot be used: {reason_of(error)}") from error

@@ -16,7 +16,7 @@ from mediaq.settings import load_settings
 @click.command()
 @click.argument("user")
 @click.option("--admin", is_flag=True, help="Carry the admin claim.")
-@click.option("--cost-center", "cost_centers", multiple=True, help="A cost centre to list; may be repeated.")
+@click.option("--cost-center", "cost_centers", multiple=True, help="A cost center to list; may be repeated.")
 @click.option("--days", type=click.FloatRange(0, min_open=True), default=1.0, show_default=True)
 def token(user: str, admin: bool, cost_centers: tuple[str, ...], days: float) -> None:
     """Prints a token for USER, signed with auth.secret; for development."""

@@ -18,6 +18,7 @@ from attrs import frozen
 
 from mediaq.embedded.demo_media import Kind, Medium
 from mediaq.embedded.plan import StackInfo
+from mediaq.errors import reason_of
 from mediaq.model import JobStatus
 from mediaq.pipelines.embedding import EMBEDDING
 from mediaq.pipelines.image import IMAGE
@@ -194,7 +195,7 @@ def _is_away(error: Exception) -> bool:
 
 def _reason(error: Exception) -> str:
     if not isinstance(error, httpx.HTTPStatusError):
-        return str(error) or type(error).__name__
+        return reason_of(error)
     answer = error.response
     try:
         said = answer.json()["error"]

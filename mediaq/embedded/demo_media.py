@@ -9,7 +9,7 @@ from attrs import frozen
 from mediaq.embedded.samples import draw_picture, film_clip, write_paragraph
 from mediaq.errors import UnreadableMedia
 from mediaq.pipelines.frames import probe
-from mediaq.pipelines.kinds import HEAD, KINDS, kind_of
+from mediaq.pipelines.image_kinds import HEAD, KINDS, kind_of
 
 # A request to the service has at most 1 MiB.
 TEXT_BYTES = 1024 * 1024

@@ -20,7 +20,7 @@ import pyvips
 from attrs import frozen
 
 from mediaq.errors import UnreadableMedia
-from mediaq.pipelines.kinds import HEAD, KINDS, kind_of
+from mediaq.pipelines.image_kinds import HEAD, KINDS, kind_of
 from mediaq.pipelines.order import REFUSED, Order
 
 QUALITY = 90

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from mediaq.pipelines.operation import Operation
+from mediaq.pipelines.webhook import Webhook
 
 NO_NUL = r"\A[^\x00]*\Z"
 Name = Annotated[str, Meta(min_length=1, max_length=200, pattern=NO_NUL)]
@@ -33,6 +34,7 @@ COMMON: tuple[Field, ...] = (
     ("mediaItemId", _name("The media item; an unknown one is made, and is the caller's.", NOT_RESERVED)),
     ("costCenter", _name("Whom the cost is put down to.") | None, None),
     ("userId", _name("Older clients send it; it must be the token's.") | None, None),
+    ("webhook", Webhook | None, None),
 )
 
 

@@ -18,12 +18,13 @@ from redis.exceptions import NoScriptError, RedisError, ResponseError
 from rq.job import _current_job
 
 from mediaq.queue import ends
-from mediaq.queue.calls import TOKEN, Ask, Calls, Claimed, is_our_fault, read_claims
+from mediaq.queue.calls import TOKEN, Ask, Calls, Claimed, read_claims
 from mediaq.queue.claimed import ClaimedJob, Hash
 from mediaq.queue.ends import End
 from mediaq.queue.lane import Lane
 from mediaq.queue.listen import listen
 from mediaq.queue.perform import conclude, perform
+from mediaq.queue.reports import Ended, Reports
 from mediaq.queue.run import Reason, Run, current_run
 
 if TYPE_CHECKING:
@@ -32,9 +33,7 @@ if TYPE_CHECKING:
 # Round trips under way at once. More would keep Redis and the loop busy side by side, and halve what each
 # trip carries: measured, that gains nothing.
 MOST_EXCHANGES = 1
-# Ends reported in one call at most, to keep Redis responsive.
-MOST_ENDS = 100
-# Jobs of one lane that one call claims at most, for the same reason; Lua unpacks a few thousand values.
+# Jobs of one lane that one call claims at most, to keep Redis responsive; Lua unpacks a few thousand values.
 MOST_CLAIMED = 500
 # Seconds between two looks at a queue that is paused or held, at a suspension, or at a Redis that refuses
 # writes.
@@ -45,9 +44,6 @@ IDLE_LOOK = 0.1
 CANCEL_EVERY = 0.2
 # Seconds between two tries to reach Redis, at first and at most.
 RECONNECT = (0.05, 2.0)
-REFUSED = "Redis refused to take how this job ended; the worker's log tells more"
-
-Ended = tuple[End, Run]
 
 
 @frozen(eq=False)
@@ -94,8 +90,7 @@ class WorkLoop:
         self.lanes = [_make_lane(worker, name, self._stir) for name in dict.fromkeys(worker.queue_names())]
         self.runs: dict[str, Run] = {}
         self.started = 0
-        # What is to be reported, and what is under way.
-        self.ended: list[Ended] = []
+        self._reports = Reports(worker, self._calls)
         self._exchanges: set[Exchange] = set()
         self._stopping = False
         self._away = True
@@ -145,7 +140,7 @@ class WorkLoop:
     def unsettled(self) -> dict[str, End]:
         """How executions ended of which Redis has not said that it took note, by execution."""
         under_way = [ended for exchange in list(self._exchanges) for ended in exchange.batch]
-        return {run.execution: end for end, run in [*under_way, *list(self.ended)]}
+        return {run.execution: end for end, run in [*under_way, *list(self._reports.waiting)]}
 
     @property
     def claims(self) -> set[str]:
@@ -154,7 +149,7 @@ class WorkLoop:
 
     def report(self, end: End, run: Run) -> None:
         """Has an end recorded with the next exchange."""
-        self.ended.append((end, run))
+        self._reports.add(end, run)
         self._stir()
 
     def spawn(self, work: Awaitable[Any]) -> asyncio.Future[Any]:
@@ -182,7 +177,7 @@ class WorkLoop:
             self._worker.log.error("Worker %s: %s", self._worker.name, error, exc_info=error)
 
     def _is_done(self) -> bool:
-        if self.runs or self.ended or self._exchanges or self._following:
+        if self.runs or self._reports.waiting or self._exchanges or self._following:
             return False
         if self._stopping or self._budget == 0:
             return True
@@ -214,19 +209,19 @@ class WorkLoop:
 
     def _exchange_what_is_due(self) -> None:
         while not self._away and len(self._exchanges) < MOST_EXCHANGES:
-            if self._burst and (self.ended or self._news):
+            if self._burst and (self._reports.waiting or self._news):
                 # What ends may leave more to do, in any of the queues; nobody waits for it here.
                 self._look_again(self.lanes)
             self._news = False
             asks = self._asks()
-            if not self.ended and not asks:
+            if not self._reports.waiting and not asks:
                 return
-            batch, self.ended = self.ended[:MOST_ENDS], self.ended[MOST_ENDS:]
+            batch = self._reports.take()
             for lane, most in asks:
                 lane.ask(most)
             exchange = Exchange(batch, asks, uuid4().hex[:TOKEN])
             # Both leave in one write.
-            finishing = self._calls.finish([end for end, _ in batch]) if batch else None
+            finishing = self._reports.send(batch) if batch else None
             claiming = self._calls.claim(exchange.token, asks) if asks else None
             self._exchanges.add(exchange)
             self.spawn(self._exchange(exchange, finishing, claiming))
@@ -257,7 +252,8 @@ class WorkLoop:
         try:
             try:
                 if finishing is not None:
-                    await self._settle(exchange.batch, finishing)
+                    await self._reports.settle(exchange.batch, finishing)
+                    self._last_active = time.monotonic()
             finally:
                 # Whatever became of the ends: Redis has started these.
                 if claiming is not None:
@@ -274,59 +270,6 @@ class WorkLoop:
             for lane, most in exchange.asks:
                 lane.answered(most)
             self._stir()
-
-    async def _settle(self, batch: list[Ended], finishing: asyncio.Future[list[bytes]]) -> None:
-        try:
-            answers = await finishing
-        except (RedisError, OSError) as error:
-            if not isinstance(error, ResponseError) or not is_our_fault(error):
-                self.ended = batch + self.ended
-                raise
-            await self._settle_singly(batch, error)
-            return
-        for (end, run), what in zip(batch, answers, strict=True):
-            self._follow_up(run, end, what)
-        self._last_active = time.monotonic()
-
-    def _follow_up(self, run: Run, end: End, what: bytes) -> None:
-        worker = self._worker
-        match what:
-            case b"ended":
-                worker.after(run, end)
-            case b"gone" | b"canceled":
-                worker.after(run, ends.canceled(run))
-            case b"lost":
-                worker.log.warning(
-                    "Worker %s: job %s is another worker's by now; what it did here is dropped",
-                    worker.name,
-                    run.job_id,
-                )
-            case why:
-                worker.log.error(
-                    "Worker %s: job %s: %s", worker.name, run.job_id, why.decode(errors="replace")
-                )
-                worker.after(run, ends.failed(run, "failed", REFUSED))
-
-    async def _settle_singly(self, batch: list[Ended], error: ResponseError) -> None:
-        """Sees to it that an end which Redis refuses does not hold up the others, nor its job."""
-        if len(batch) > 1:
-            for at, (end, run) in enumerate(batch, 1):
-                try:
-                    await self._settle([(end, run)], self._calls.finish([end]))
-                except (RedisError, OSError):
-                    self.ended += batch[at:]
-                    raise
-            return
-        [(end, run)] = batch
-        self._worker.log.error(
-            "Worker %s: Redis refused the end of job %s: %s", self._worker.name, run.job_id, error
-        )
-        if end.error == REFUSED:
-            # Tried again in a while, for as long as it takes.
-            self.ended.append((end, run))
-            raise error
-        refused = ends.failed(run, "failed", REFUSED)
-        await self._settle([(refused, run)], self._calls.finish([refused]))
 
     # Jobs.
 
@@ -390,7 +333,7 @@ class WorkLoop:
             run.reported = True
             del self.runs[run.execution]
             if end is not None:
-                self.ended.append((end, run))
+                self._reports.add(end, run)
             self._stir()
 
     def thread_ended(self, run: Run) -> None:

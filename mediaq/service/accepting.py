@@ -20,15 +20,17 @@ from mediaq.errors import CommitUnknown, NotAdmitted
 from mediaq.model import JobStatus, NewJob
 from mediaq.pipelines.operation import Pipeline
 from mediaq.pipelines.terms import set_terms
+from mediaq.pipelines.webhook import admit_webhook
 from mediaq.resources import Resources
 from mediaq.service.answers import answer, links, show_accepted
 from mediaq.service.bodies import decode_body, read_body
 from mediaq.service.endpoint import Call
+from mediaq.service.intake import Intake
 from mediaq.service.ownership import refuse_what_is_anothers
 from mediaq.service.problems import Problem, as_problem, unknown, unknown_batch
 from mediaq.service.queues import find_job_type
 from mediaq.settings import Settings
-from mediaq.store.acceptance import Accepted, accept, accept_all
+from mediaq.store.acceptance import Accepted, accept_all
 
 LONGEST_KEY = 255
 IdempotencyKey = Annotated[
@@ -61,9 +63,7 @@ async def post_job(call: Call) -> Response:
     resources, pipeline = call.resources, find_job_type(call)
     body = await read_body(call.request)
     new = await _make_job(call, pipeline, body, key=_idempotency_key(call.request))
-    # Known to be away, Redis is refused for before anything is on record.
-    await resources.queues[new.type].ping()
-    accepted = await _accept(resources, new)
+    accepted = await _accept(call, new)
     await _push_new(resources, [accepted])
     headers = {"Location": links(accepted.job)["self"]}
     return answer(show_accepted(accepted.job), HTTPStatus.ACCEPTED, headers)
@@ -84,6 +84,7 @@ async def post_batch(call: Call) -> Response:
         await _check(call, pipeline, bytes(one), _key_of_one(key, n), digest) for n, one in enumerate(asked)
     ]
     news = [new for new in checked if isinstance(new, NewJob)]
+    # Known to be away, Redis is refused for before anything is on record.
     await resources.queues[pipeline.queue].ping()
     accepted = await _accept_all(resources, news)
     await _push_new(resources, [one for one in accepted.values() if isinstance(one, Accepted)])
@@ -108,6 +109,9 @@ async def _make_job(
     refuse_what_is_anothers(call.caller, asked, settings.auth.s3_key_prefix)
     asked.pop("userId", None)
     _refuse_what_is_not_allowed(pipeline, asked, settings)
+    digest = _digest(pipeline, asked, batch)
+    # Not part of what is kept, and shown, of the request: its query may bear a password.
+    webhook = asked.pop("webhook", None)
     terms = partial(set_terms, settings, pipeline, asked, user_id)
     return NewJob(
         id=uuid.uuid4().hex,
@@ -119,15 +123,17 @@ async def _make_job(
         operations=pipeline.planned(asked),
         max_attempts=settings.queues.named(pipeline.queue).attempts,
         idempotency_key=key,
-        digest=_digest(pipeline, asked, batch),
+        digest=digest,
         # A long text is cut into passages, which would hold the loop.
         terms=await asyncio.to_thread(terms) if len(body) > LARGE else terms(),
+        webhook=None if webhook is None else webhook["url"],
     )
 
 
 def _refuse_what_is_not_allowed(pipeline: Pipeline, asked: Mapping[str, Any], settings: Settings) -> None:
     try:
         pipeline.admit(asked, settings)
+        admit_webhook(asked, settings.webhooks)
     except NotAdmitted as refusal:
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(refusal), field=refusal.field) from refusal
 
@@ -166,25 +172,25 @@ def _hash(told: Any) -> str:
     return hashlib.sha256(msgspec.json.encode(told, order="deterministic")).hexdigest()
 
 
-async def _accept(resources: Resources, new: NewJob) -> Accepted:
+async def _accept(call: Call, new: NewJob) -> Accepted:
+    intake: Intake = call.request.app.state.intake
     try:
-        with resources.telemetry.tracer.span("accept", mediaq_job_id=new.id):
-            return Accepted(*await accept(resources.store, new, *_bounds(resources)))
+        with call.resources.telemetry.tracer.span("accept", mediaq_job_id=new.id):
+            return await intake.accept(new)
     except CommitUnknown as error:
         raise unknown(new, links(new)) from error
-
-
-def _bounds(resources: Resources) -> tuple[float, int]:
-    return resources.settings.database.timeout, resources.settings.service.open_jobs
 
 
 async def _accept_all(resources: Resources, news: Sequence[NewJob]) -> Mapping[str, Accepted | Problem]:
     """Puts jobs on record; returns the outcomes by the ids of those asked for."""
     if not news:
         return {}
+    settings = resources.settings
     try:
         with resources.telemetry.tracer.span("accept", mediaq_jobs=len(news)):
-            outcomes = await accept_all(resources.store, news, *_bounds(resources))
+            outcomes = await accept_all(
+                resources.store, news, settings.database.timeout, settings.service.open_jobs
+            )
     except CommitUnknown as error:
         raise unknown_batch(news) from error
     return {

@@ -9,10 +9,11 @@ from typing import Any
 import msgspec
 from starlette.responses import Response
 
-from mediaq.model import Certainty, Job, JobSummary, NewJob
+from mediaq.model import Certainty, Job, JobSummary, NewJob, job_path
 from mediaq.pipelines.catalog import PIPELINES
 from mediaq.service.auth import Caller
-from mediaq.store.writer import Row
+from mediaq.store.deliveries import Standing
+from mediaq.store.jobs import Record
 
 
 def answer(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
@@ -28,7 +29,7 @@ def links(job: Job | JobSummary | NewJob) -> dict[str, str]:
 
 def links_of(job_type: str, job_id: str) -> dict[str, str]:
     """Returns where a job of that type and id is found."""
-    return {"self": f"/api/queues/{job_type}/{job_id}"}
+    return {"self": job_path(job_type, job_id)}
 
 
 def show_accepted(job: Job) -> dict[str, Any]:
@@ -42,8 +43,9 @@ def show_accepted(job: Job) -> dict[str, Any]:
     }
 
 
-def show_job(job: Job, costs: list[Row], caller: Caller) -> dict[str, Any]:
+def show_job(record: Record, caller: Caller) -> dict[str, Any]:
     """Returns a job as its owner sees it; only admins see stack traces."""
+    job, costs = record.job, record.costs
     return {
         "id": job.id,
         "jobType": job.type,
@@ -60,9 +62,18 @@ def show_job(job: Job, costs: list[Row], caller: Caller) -> dict[str, Any]:
         "status": job.status,
         "cost": sum(row["amount"] for row in costs if row["certainty"] != Certainty.POSSIBLY_BILLED),
         "possibleCost": sum(row["amount"] for row in costs if row["certainty"] == Certainty.POSSIBLY_BILLED),
-        "costs": [{_camel(name): value for name, value in row.items()} for row in costs],
+        "costs": [{camel(name): value for name, value in row.items()} for row in costs],
+        "webhook": _show_delivery(job.webhook, record.delivery),
         "links": links(job),
     }
+
+
+def _show_delivery(url: str | None, delivery: Standing | None) -> dict[str, Any] | None:
+    if url is None or delivery is None:
+        return None
+    told = {"status": delivery.state, "attempts": delivery.attempts, "lastError": delivery.error}
+    # A query may bear a password of the receiver's.
+    return {"url": url.partition("?")[0], **told}
 
 
 def show_summary(job: JobSummary) -> dict[str, Any]:
@@ -90,6 +101,7 @@ def millis(time: datetime | None) -> int | None:
     return None if time is None else round(time.timestamp() * 1000)
 
 
-def _camel(name: str) -> str:
+def camel(name: str) -> str:
+    """Returns a name as answers and the OpenAPI document have it: `media_item_id` as `mediaItemId`."""
     first, *others = name.split("_")
-    return first + "".join(other.title() for other in others)
+    return first + "".join(map(str.capitalize, others))

@@ -17,6 +17,7 @@ from mediaq.service.dashboard import lead_to_dashboard, open_dashboard, serve_da
 from mediaq.service.documents import ASSETS, Document
 from mediaq.service.endpoints import ENDPOINTS, PUBLIC
 from mediaq.service.follower import following
+from mediaq.service.intake import open_intake
 from mediaq.service.limits import Requests
 from mediaq.service.metrics import Standing
 from mediaq.service.observed import Observed
@@ -47,6 +48,7 @@ def create_app(
             open_authenticator(settings.auth, resources.tools.http) as authenticator,
             upkeep(resources),
             following(resources) as hub,
+            open_intake(resources) as app.state.intake,
             watching_loop(resources.telemetry.meters.loop_lagged),
         ):
             app.state.resources, app.state.authenticator = resources, authenticator

@@ -14,8 +14,8 @@ from starlette.requests import Request
 
 from mediaq.service.claims import read_claim, read_texts
 from mediaq.service.csrf import refuse_forgery
+from mediaq.service.jwks import open_published
 from mediaq.service.problems import Problem
-from mediaq.service.published import open_published
 from mediaq.service.tokens import Tokens, unauthorized
 from mediaq.settings import Auth
 from mediaq.store.pool import storable
@@ -35,7 +35,7 @@ class Caller:
     Args:
         user_id: The token's `sub`.
         admin: Whether they may see and do everything.
-        cost_centers: The cost centres that the token lists; None: they may name any.
+        cost_centers: The cost centers that the token lists; None: they may name any.
     """
 
     user_id: str
@@ -47,7 +47,7 @@ class Caller:
         return self.admin or self.user_id == user_id
 
     def may_charge(self, cost_center: str) -> bool:
-        """Tells whether they may name that cost centre."""
+        """Tells whether they may name that cost center."""
         return self.admin or self.cost_centers is None or cost_center in self.cost_centers
 
 

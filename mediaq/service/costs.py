@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -15,10 +14,12 @@ from starlette.responses import Response
 
 from mediaq.pipelines.requests import Name
 from mediaq.service.answers import answer, millis
+from mediaq.service.csv import answer_csv
+from mediaq.service.cursor import read_cursor, write_cursor
 from mediaq.service.endpoint import Call
+from mediaq.service.ownership import whose
 from mediaq.service.periods import ISO, read_period
-from mediaq.service.problems import Problem
-from mediaq.service.tables import answer_csv
+from mediaq.service.problems import invalid
 from mediaq.store import costs
 from mediaq.store.borrowed import borrow
 from mediaq.store.costs import Chosen, Place
@@ -26,6 +27,8 @@ from mediaq.store.writer import Row
 
 # Rows that one answer has, unless told, and at most; a table has them all, read as many at a time.
 ROWS, MOST_ROWS = 100, 1000
+# A row's id, as a 64-bit integer has it.
+ROW_ID = re.compile("[0-9]{1,18}")
 # Sums that one answer has at most; what has more should be asked for in parts.
 MOST_GROUPS = 10_000
 # What costs may be summed by, with its column in the store.
@@ -55,8 +58,6 @@ COLUMNS = {
     "amount": "amount",
     "certainty": "certainty",
 }
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-CURSOR = re.compile(r"(\d{1,17})-(\d{1,18})")
 
 
 def _written(pattern: str, *examples: str) -> Meta:
@@ -68,7 +69,6 @@ def _written(pattern: str, *examples: str) -> Meta:
 _KEY = f"({'|'.join(KEYS)})"
 Moment = Annotated[str, _written(ISO.pattern, "2026-11-01", "2026-11-01T12:00:00Z")]
 GroupBy = Annotated[str, _written(f"{_KEY}(,{_KEY}){{0,{len(KEYS) - 1}}}", "service,day")]
-Cursor = Annotated[str, _written(CURSOR.pattern, "1767323043456789-4711")]
 
 
 class CostsQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
@@ -80,7 +80,7 @@ class CostsQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename
         group_by: What they are summed by, names with commas: service, operation, day, month, costCenter,
             user; the sums come in the order of these. Without it the rows themselves are shown.
         user_id: Whose; for admins, who see everybody's otherwise.
-        cost_center: Only this cost centre's.
+        cost_center: Only this cost center's.
         operation: Only this operation's.
         service: Only this service's.
         job_id: Only this job's.
@@ -100,7 +100,7 @@ class CostsQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename
     job_id: Name | None = None
     media_item_id: Name | None = None
     limit: Annotated[int, Meta(ge=1, le=MOST_ROWS)] | None = None
-    cursor: Cursor | None = None
+    cursor: str | None = None
     format: Literal["json", "csv"] | None = None
 
 
@@ -144,8 +144,8 @@ async def _answer_sums(call: Call, asked: Asked) -> Response:
     async with borrow(call.resources.store.pool, _seconds(call)) as connection:
         found = await costs.sums(connection, asked.chosen, asked.columns, most=MOST_GROUPS + 1)
     if len(found) > MOST_GROUPS:
-        detail = f"groupBy: there are over {MOST_GROUPS} sums; ask for a shorter time or fewer names"
-        raise _invalid("groupBy", detail)
+        why = f"there are over {MOST_GROUPS} sums; ask for a shorter time or fewer names"
+        raise invalid("groupBy", why)
     if "month" in asked.keys:
         found = [row | {"month": f"{row['month']:%Y-%m}"} for row in found]
     names = {KEYS[key]: key for key in asked.keys} | SUMS
@@ -165,7 +165,7 @@ async def _answer_rows(call: Call, asked: Asked) -> Response:
         # With the first page alone: who reads many pages need not wait for the sum of all each time.
         [total] = [None] if asked.after else await costs.sums(connection, asked.chosen)
     rows = [_named(row, COLUMNS) | {"createdAt": millis(row["created_at"])} for row in found[:limit]]
-    cursor = _cursor(found[limit - 1]) if len(found) > limit else None
+    cursor = _cursor(call, found[limit - 1]) if len(found) > limit else None
     shown = None if total is None else _named(total, SUMS)
     return answer(_show(asked, total=shown, rows=rows, next_cursor=cursor))
 
@@ -194,8 +194,8 @@ def _check(call: Call) -> Asked:
     as_csv = query.format == "csv" or (query.format is None and _accepts_csv(call))
     for name, value in (("limit", query.limit), ("cursor", query.cursor)):
         if value is not None and (keys or as_csv):
-            raise _invalid(name, f"{name}: it is for rows in JSON; sums and tables are shown whole")
-    after = None if query.cursor is None else _read_cursor(query.cursor)
+            raise invalid(name, "it is for rows in JSON; sums and tables are shown whole")
+    after = None if query.cursor is None else _read_cursor(call, query.cursor)
     return Asked(Chosen(since, until, _read_filters(call)), keys, after, as_csv)
 
 
@@ -207,28 +207,28 @@ def _read_keys(text: str | None) -> tuple[str, ...]:
     names = text.split(",") if text is not None else []
     for name in names:
         if name not in KEYS:
-            raise _invalid("groupBy", f"groupBy: {name!r} is none of {', '.join(KEYS)}")
+            raise invalid("groupBy", f"{name!r} is none of {', '.join(KEYS)}")
     # In one order, so that the same names in another make no other query.
     return tuple(key for key in KEYS if key in names)
 
 
 def _read_filters(call: Call) -> dict[str, str]:
     query, caller = call.query, call.caller
-    given = {name: value for name in costs.FILTERS if (value := getattr(query, name)) is not None}
-    if not caller.may_see(given.get("user_id", caller.user_id)):
-        raise Problem(HTTPStatus.FORBIDDEN, "userId: costs of others are for admins", field="userId")
-    return given if caller.admin else given | {"user_id": caller.user_id}
+    given = {name: getattr(query, name) for name in costs.FILTERS} | {"user_id": whose(caller, query.user_id)}
+    return {name: value for name, value in given.items() if value is not None}
 
 
-def _cursor(row: Row) -> str:
-    return f"{(row['created_at'] - EPOCH) // timedelta(microseconds=1)}-{row['id']}"
+def _cursor(call: Call, row: Row) -> str:
+    return write_cursor("costs", row["created_at"], str(row["id"]), _secret(call))
 
 
-def _read_cursor(text: str) -> Place:
-    found = CURSOR.fullmatch(text)
-    if found is None:
-        raise _invalid("cursor", "cursor: it is none that an answer gave as nextCursor")
-    return Place(EPOCH + timedelta(microseconds=int(found[1])), int(found[2]))
+def _read_cursor(call: Call, text: str) -> Place:
+    created_at, row_id = read_cursor("costs", text, _secret(call), ROW_ID)
+    return Place(created_at, int(row_id))
+
+
+def _secret(call: Call) -> str:
+    return str(call.resources.settings.auth.secret)
 
 
 def _show(asked: Asked, **found: Any) -> dict[str, Any]:
@@ -252,7 +252,3 @@ async def _once(rows: list[Row]) -> AsyncIterator[list[Row]]:
 
 def _seconds(call: Call) -> float:
     return call.resources.settings.database.timeout
-
-
-def _invalid(field: str, detail: str) -> Problem:
-    return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, field=field)

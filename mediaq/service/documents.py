@@ -13,9 +13,9 @@ from attrs import frozen
 from starlette.requests import Request
 from starlette.responses import Response
 
+from mediaq.service.docs_page import render
 from mediaq.service.endpoint import Endpoint, Public
 from mediaq.service.openapi import describe
-from mediaq.service.page import render
 
 ASSETS = Path(__file__).parent / "assets"
 # The page has what it needs from the service itself, and runs nothing that stands in it.

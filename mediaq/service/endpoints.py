@@ -1,4 +1,4 @@
-"""All routes for callers who are known, in one table."""
+"""All routes in two tables: for callers who are known, and for everybody."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ ENDPOINTS = (
         queues.pause_queue,
         "Has mediaq's workers take no more of a queue's jobs.",
         answers={HTTPStatus.OK: shapes.Paused},
-        problems=(HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND),
+        problems=(HTTPStatus.NOT_FOUND,),
         admin=True,
     ),
     Endpoint(
@@ -98,7 +98,7 @@ ENDPOINTS = (
         queues.resume_queue,
         "Has mediaq's workers take a queue's jobs again.",
         answers={HTTPStatus.OK: shapes.Paused},
-        problems=(HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND),
+        problems=(HTTPStatus.NOT_FOUND,),
         admin=True,
     ),
     Endpoint(
@@ -172,8 +172,34 @@ ENDPOINTS = (
         media.get_similar,
         "Shows the media items most like one.",
         answers={HTTPStatus.OK: shapes.SimilarItems},
-        problems=(HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT),
+        problems=(*NOT_THE_CALLERS, HTTPStatus.CONFLICT),
         query=media.SimilarQuery,
+    ),
+    # After the one above, which is more special: no item's name ends in /similar.
+    Endpoint(
+        "GET",
+        "/api/media/{media_item:path}",
+        media.get_item,
+        "Shows a media item.",
+        answers={HTTPStatus.OK: shapes.ItemShown},
+        problems=NOT_THE_CALLERS,
+    ),
+    Endpoint(
+        "DELETE",
+        "/api/media/{media_item:path}",
+        media.delete_item,
+        "Deletes a media item with its jobs, results and vectors; its cost rows and the upload stay.",
+        answers={HTTPStatus.NO_CONTENT: None, HTTPStatus.ACCEPTED: shapes.Deleting},
+        problems=(*NOT_THE_CALLERS, HTTPStatus.GATEWAY_TIMEOUT),
+    ),
+    Endpoint(
+        "GET",
+        "/api/costs",
+        costs.get_costs,
+        "Sums costs, or shows them row by row; also as text/csv.",
+        answers={HTTPStatus.OK: (shapes.CostsShown, Text("text/csv"))},
+        problems=(HTTPStatus.FORBIDDEN,),
+        query=costs.CostsQuery,
     ),
     Endpoint(
         "POST",
@@ -190,32 +216,6 @@ ENDPOINTS = (
         "Signs a browser out.",
         answers={HTTPStatus.NO_CONTENT: None},
         problems=(HTTPStatus.FORBIDDEN,),
-    ),
-    # After the one above, which is more special: no item's name ends in /similar.
-    Endpoint(
-        "GET",
-        "/api/media/{media_item:path}",
-        media.get_item,
-        "Shows a media item.",
-        answers={HTTPStatus.OK: shapes.ItemShown},
-        problems=(HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND),
-    ),
-    Endpoint(
-        "DELETE",
-        "/api/media/{media_item:path}",
-        media.delete_item,
-        "Deletes a media item with its jobs, results and vectors; its cost rows and the upload stay.",
-        answers={HTTPStatus.NO_CONTENT: None, HTTPStatus.ACCEPTED: shapes.Deleting},
-        problems=(HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.GATEWAY_TIMEOUT),
-    ),
-    Endpoint(
-        "GET",
-        "/api/costs",
-        costs.get_costs,
-        "Sums costs, or shows them row by row; also as text/csv.",
-        answers={HTTPStatus.OK: (shapes.CostsShown, Text("text/csv"))},
-        problems=(HTTPStatus.FORBIDDEN,),
-        query=costs.CostsQuery,
     ),
 )
 

@@ -16,10 +16,11 @@ from mediaq.pipelines.requests import Name
 from mediaq.service.endpoint import Call
 from mediaq.service.hub import EVERYBODY, Topic
 from mediaq.service.jobs import JOB_ID
-from mediaq.service.problems import Problem
+from mediaq.service.ownership import refuse_what_is_hidden, whose
+from mediaq.service.problems import Problem, invalid
 from mediaq.service.queues import find_job_type
+from mediaq.service.sse import heartbeat, last_place
 from mediaq.service.streams import Listener, Records, follow_job, follow_jobs
-from mediaq.service.wording import heartbeat, last_place
 from mediaq.settings import Events
 
 
@@ -42,21 +43,18 @@ async def get_job_events(call: Call) -> Response:
     found = await records.owners.get(job_id) if JOB_ID.fullmatch(job_id) else None
     if found is None or found[0] != job_type:
         raise Problem(HTTPStatus.NOT_FOUND, f"there is no {job_type} job {job_id}")
-    if not call.caller.may_see(found[1]):
-        raise Problem(HTTPStatus.FORBIDDEN, f"job {job_id} belongs to another user")
+    refuse_what_is_hidden(call.caller, f"job {job_id}", found[1])
     return _stream(call, follow_job(_listener(call, Topic(job_id)), job_id))
 
 
 async def get_events(call: Call) -> Response:
     """Tells what becomes of the caller's jobs; admins, of another's or of everybody's."""
     caller, query = call.caller, call.query
-    user_id = query.user_id or caller.user_id
-    if not caller.may_see(user_id):
-        raise Problem(HTTPStatus.FORBIDDEN, "userId: another user's jobs are for admins", field="userId")
+    user_id = whose(caller, query.user_id) or caller.user_id
     if query.all and not caller.admin:
         raise Problem(HTTPStatus.FORBIDDEN, "all: everybody's jobs are for admins", field="all")
     if query.all and query.user_id is not None:
-        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "all: it cannot go with userId", field="all")
+        raise invalid("all", "it cannot go with userId")
     topic = EVERYBODY if query.all else Topic(user_id=user_id)
     return _stream(call, follow_jobs(_listener(call, topic)))
 

@@ -10,6 +10,7 @@ from functools import partial
 from loguru import logger
 from redis.exceptions import RedisError
 
+from mediaq.errors import reason_of
 from mediaq.model import JobEvent
 from mediaq.queue.events import AT_ONCE, Entry, Tail
 from mediaq.resources import Resources
@@ -58,7 +59,7 @@ class Follower:
                 while True:
                     await self._tell(await self._tail.read())
             except (RedisError, OSError, TimeoutError) as error:
-                logger.warning("events are read again: {}", str(error) or type(error).__name__)
+                logger.warning("events are read again: {}", reason_of(error))
             except Exception:  # noqa: BLE001 - a fault in one pass must not end those to come
                 logger.exception("reading events failed")
             await self._tail.close()
@@ -74,7 +75,7 @@ class Follower:
             try:
                 await self._look()
             except POSTGRES_AWAY as error:
-                logger.warning("ends of jobs are looked for later: {}", str(error) or type(error).__name__)
+                logger.warning("ends of jobs are looked for later: {}", reason_of(error))
             except Exception:  # noqa: BLE001 - as above
                 logger.exception("looking for ends of jobs failed")
 

@@ -14,7 +14,7 @@ from attrs import frozen
 from mediaq.model import JobEvent
 from mediaq.queue.events import KEPT, Entry, Place
 from mediaq.service.mailbox import Mailbox
-from mediaq.service.wording import tell_closing, tell_entry
+from mediaq.service.sse import tell_closing, tell_entry
 from mediaq.store.closings import Closing
 
 # Seconds for which the ends that were told are known: longer than a transaction may take to commit one.

@@ -18,11 +18,11 @@ from mediaq.pipelines.requests import Name
 from mediaq.service.answers import answer, links, show_accepted, show_job, show_summary
 from mediaq.service.cursor import EPOCH, read_cursor, write_cursor
 from mediaq.service.endpoint import Call
+from mediaq.service.ownership import refuse_what_is_hidden, whose
 from mediaq.service.problems import Problem, as_problem
 from mediaq.service.queues import find_job_type
 from mediaq.store import jobs
-from mediaq.store.jobs import Wanted
-from mediaq.store.writer import Row
+from mediaq.store.jobs import Record, Wanted
 
 # What RQ takes as a job's id.
 JOB_ID = re.compile("[A-Za-z0-9_-]+")
@@ -81,8 +81,7 @@ class RetryQuery(Filters, frozen=True, forbid_unknown_fields=True, rename="camel
 
 async def get_job(call: Call) -> Response:
     """Shows a job to its owner and to admins."""
-    job, costs = await _find(call)
-    return answer(show_job(job, costs, call.caller))
+    return answer(show_job(await _find(call), call.caller))
 
 
 async def get_jobs(call: Call) -> Response:
@@ -95,26 +94,29 @@ async def get_jobs(call: Call) -> Response:
         # One more tells whether there are more.
         most=query.limit + 1,
         seconds=resources.settings.database.timeout,
-        before=None if query.cursor is None else read_cursor(query.cursor, secret),
+        before=None if query.cursor is None else Place(*read_cursor("jobs", query.cursor, secret, JOB_ID)),
     )
     listed = found[: query.limit]
-    cursor = write_cursor(Place.of(listed[-1]), secret) if len(found) > query.limit else None
+    cursor = None
+    if len(found) > query.limit:
+        cursor = write_cursor("jobs", listed[-1].accepted_at, listed[-1].id, secret)
     return answer({"jobs": [show_summary(job) for job in listed], "nextCursor": cursor})
 
 
 async def delete_job(call: Call) -> Response:
     """Cancels a job that has not ended. What is on record then is final, whatever still has to stop: 200."""
-    job, _ = await _find(call)
+    job = (await _find(call)).job
     # It may be deleted meanwhile, with its media item.
-    job, costs = await interventions.cancel(call.resources, job.id) or await _find(call)
-    if not job.cancelled:
-        raise _conflict(job, f"has ended already, and cannot be cancelled: it {_ending(job)}")
-    return answer(show_job(job, costs, call.caller))
+    found = await interventions.cancel(call.resources, job.id) or await _find(call)
+    if not found.job.cancelled:
+        reason = f"has ended already, and cannot be cancelled: it {_ending(found.job)}"
+        raise _conflict(found.job, reason)
+    return answer(show_job(found, call.caller))
 
 
 async def retry_job(call: Call) -> Response:
     """Runs a job again that failed or was cancelled."""
-    job, _ = await _find(call)
+    job = (await _find(call)).job
     if job.status is JobStatus.COMPLETED:
         raise _conflict(job, "has completed: there is nothing to run again")
     opened, refused = await interventions.retry(call.resources, [job.id])
@@ -138,8 +140,8 @@ def _told(why: Exception) -> dict[str, Any]:
     return {"status": problem.status, "error": problem.detail}
 
 
-async def _find(call: Call) -> tuple[Job, list[Row]]:
-    """Returns the job that the path names, and its cost rows.
+async def _find(call: Call) -> Record:
+    """Returns the job that the path names, with what belongs to it.
 
     Raises:
         Problem: 404 where there is none, 403 where it is another user's.
@@ -147,20 +149,17 @@ async def _find(call: Call) -> tuple[Job, list[Row]]:
     job_type, job_id, resources = find_job_type(call).queue, call.path["job_id"], call.resources
     found = None
     if JOB_ID.fullmatch(job_id):
-        found = await jobs.find_with_costs(resources.store, job_id, resources.settings.database.timeout)
-    if found is None or found[0].type != job_type:
+        found = await jobs.find_record(resources.store, job_id, resources.settings.database.timeout)
+    if found is None or found.job.type != job_type:
         raise Problem(HTTPStatus.NOT_FOUND, f"there is no {job_type} job {job_id}")
-    if not call.caller.may_see(found[0].user_id):
-        raise Problem(HTTPStatus.FORBIDDEN, f"job {job_id} belongs to another user")
+    refuse_what_is_hidden(call.caller, f"job {job_id}", found.job.user_id)
     return found
 
 
 def _wanted(call: Call, status: JobStatus | None) -> Wanted:
-    query, caller = call.query, call.caller
-    if query.user_id is not None and not caller.may_see(query.user_id):
-        raise Problem(HTTPStatus.FORBIDDEN, "userId: it is not the token's", field="userId")
+    query = call.query
     return Wanted(
-        user_id=query.user_id if caller.admin else caller.user_id,
+        user_id=whose(call.caller, query.user_id),
         type=query.job_type,
         status=status,
         media_item_id=query.media_item_id,

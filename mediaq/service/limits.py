@@ -8,7 +8,7 @@ from http import HTTPStatus
 from redis.asyncio import Redis
 
 from mediaq.service.problems import Problem
-from mediaq.shared import Away, Shared
+from mediaq.shared_limits import Away, SharedLimits
 
 # Seconds' worth of requests that may come at once after a pause, one request at least.
 BURST = 1.0
@@ -25,7 +25,7 @@ class Requests:
     """
 
     def __init__(self, redis: Redis, rate: float) -> None:
-        self._shared = Shared(redis, "users' requests are not limited")
+        self._shared = SharedLimits(redis, "users' requests are not limited")
         self._rate = rate
 
     async def admit(self, user_id: str) -> None:

@@ -12,11 +12,12 @@ from msgspec import Meta
 from starlette.responses import Response
 
 from mediaq.erasure import AT_ONCE, clear
-from mediaq.errors import CommitUnknown
+from mediaq.errors import CommitUnknown, reason_of
 from mediaq.pipelines.requests import Name
 from mediaq.service.answers import answer, links_of, millis
 from mediaq.service.endpoint import Call
-from mediaq.service.problems import RETRY_AFTER, Problem
+from mediaq.service.ownership import refuse_what_is_hidden
+from mediaq.service.problems import Problem, outcome_unknown
 from mediaq.store import media
 from mediaq.store.erasures import HEAD_START, Erasure, erase
 from mediaq.store.media import MediaItem
@@ -49,8 +50,7 @@ async def get_item(call: Call) -> Response:
     found = await media.find(resources.store, media_item, most=MOST_JOBS, seconds=seconds)
     if found is None:
         raise _unknown(media_item)
-    if not call.caller.may_see(found.owner):
-        raise Problem(HTTPStatus.FORBIDDEN, f"media item {media_item} belongs to another user")
+    refuse_what_is_hidden(call.caller, f"media item {media_item}", found.owner)
     return answer(_show(found))
 
 
@@ -74,7 +74,7 @@ async def _clear(call: Call, erased: list[Erasure]) -> int:
         async with asyncio.timeout(PATIENCE):
             return await clear(call.resources, erased[:AT_ONCE]) + len(erased[AT_ONCE:])
     except Exception as error:  # noqa: BLE001 - whatever it is: the item is gone, and the upkeep does the rest
-        reason = str(error) or type(error).__name__
+        reason = reason_of(error)
         logger.warning("what media item {} left is deleted later: {}", call.path["media_item"], reason)
         return len(erased)
 
@@ -86,11 +86,9 @@ async def _erase(call: Call, media_item: str) -> list[Erasure] | None:
     try:
         return await erase(call.resources.store, media_item, user_id, timeouts)
     except CommitUnknown as error:
-        raise Problem(
-            HTTPStatus.GATEWAY_TIMEOUT,
+        raise outcome_unknown(
             f"Postgres went away while media item {media_item} was deleted, which may be done or not: "
-            "repeat the request; 404 says that it is done",
-            headers={"Retry-After": str(RETRY_AFTER)},
+            "repeat the request; 404 says that it is done"
         ) from error
 
 
@@ -142,8 +140,7 @@ async def get_similar(call: Call) -> Response:
     )
     if found is None:
         raise _unknown(media_item)
-    if not caller.may_see(found.owner):
-        raise Problem(HTTPStatus.FORBIDDEN, f"media item {media_item} belongs to another user")
+    refuse_what_is_hidden(caller, f"media item {media_item}", found.owner)
     if found.model is None:
         kind = f"vector of {model}" if model else "vector"
         detail = f"media item {media_item} has no {kind} yet: send it to embedding-generation first"

@@ -13,6 +13,7 @@ from redis.exceptions import RedisError
 from starlette.requests import Request
 from starlette.responses import Response
 
+from mediaq.errors import reason_of
 from mediaq.queue.queue import Queue
 from mediaq.resources import Resources
 from mediaq.service.problems import Problem
@@ -57,7 +58,7 @@ class Standing:
             async with asyncio.timeout(PATIENCE):
                 found = await asyncio.gather(*(_look(queue) for queue in named.values()))
         except (RedisError, OSError) as error:
-            logger.warning("metrics lack the queues: {}", str(error) or type(error).__name__)
+            logger.warning("metrics lack the queues: {}", reason_of(error))
             return None
         jobs = [
             ((name, state), float(count))
@@ -78,7 +79,7 @@ class Standing:
             try:
                 rows = await costs.recent(self._resources.store, RECENT, PATIENCE)
             except POSTGRES_AWAY as error:
-                logger.warning("metrics lack the ledger: {}", str(error) or type(error).__name__)
+                logger.warning("metrics lack the ledger: {}", reason_of(error))
                 return None
             named = [(tuple(str(row[label]) for label in LEDGER), row) for row in rows]
             self._ledger = [

@@ -14,6 +14,7 @@ from msgspec import Meta
 
 from mediaq.pipelines.catalog import PIPELINES
 from mediaq.pipelines.requests import Name
+from mediaq.service.answers import camel
 from mediaq.service.auth import session_cookie
 from mediaq.service.csrf import HEADERS as CSRF_HEADERS
 from mediaq.service.csrf import SAFE_METHODS
@@ -191,7 +192,7 @@ def _path(pattern: str) -> str:
 
 def _guarded(endpoint: Endpoint, path: str, body: Body | None, kinds: Kinds) -> dict[str, Any]:
     refusals = [status for status in endpoint.refusals if not (body and body.job_type and status == 404)]
-    name = _camel(endpoint.handle.__name__)
+    name = camel(endpoint.handle.__name__)
     described: dict[str, Any] = {
         "operationId": name + (_pascal(body.job_type) if body else ""),
         "tags": [path.split("/")[2]],
@@ -221,7 +222,7 @@ def _guarded(endpoint: Endpoint, path: str, body: Body | None, kinds: Kinds) -> 
 
 def _open(page: Public, kinds: Kinds) -> dict[str, Any]:
     return {
-        "operationId": _camel(page.handle.__name__),
+        "operationId": camel(page.handle.__name__),
         "tags": ["service"],
         "summary": page.summary,
         "description": split_docstring(page.handle.__doc__ or "")[0],
@@ -300,11 +301,6 @@ def _problem(status: HTTPStatus, kinds: Kinds) -> dict[str, Any]:
         "content": {PROBLEM: content},
         **({"headers": headers} if headers else {}),
     }
-
-
-def _camel(name: str) -> str:
-    first, *others = name.split("_")
-    return first + "".join(map(str.capitalize, others))
 
 
 def _pascal(job_type: str) -> str:

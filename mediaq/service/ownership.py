@@ -1,4 +1,4 @@
-"""What of a request has to be the caller's own: the object that is read, the cost centre that is charged."""
+"""What a caller may name, read and see: what is their own, and to admins all."""
 
 from __future__ import annotations
 
@@ -46,3 +46,36 @@ def _refuse_key(key: str, template: str, user_id: str) -> None:
 
 def _not_yours(field: str, why: str) -> Problem:
     return Problem(HTTPStatus.FORBIDDEN, f"{field}: {why}", field=field)
+
+
+def refuse_what_is_hidden(caller: Caller, what: str, owner: str) -> None:
+    """Lets a request through where what it is about is the caller's to see.
+
+    Args:
+        caller: Who asks.
+        what: What it is about, by its name.
+        owner: Whose that is.
+
+    Raises:
+        Problem: 403 where it is another user's.
+    """
+    if not caller.may_see(owner):
+        raise Problem(HTTPStatus.FORBIDDEN, f"{what} belongs to another user")
+
+
+def whose(caller: Caller, asked: str | None) -> str | None:
+    """Returns whose jobs or costs are meant: the caller's own; for admins, one user's or everybody's.
+
+    Args:
+        caller: Who asks.
+        asked: The user whom the request names, if any.
+
+    Returns:
+        The user's id; None: everybody's are meant.
+
+    Raises:
+        Problem: 403 where that is another than the caller, who is no admin.
+    """
+    if asked is not None and not caller.may_see(asked):
+        raise _not_yours("userId", "what is another user's is for admins")
+    return asked if caller.admin else caller.user_id

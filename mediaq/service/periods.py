@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
-from http import HTTPStatus
 
-from mediaq.service.problems import Problem
+from mediaq.service.problems import invalid
 
 # A date alone, or with a time; `fromisoformat` takes more, such as weeks, which are easily misread.
 ISO = re.compile(r"\d{4}-\d\d-\d\d([Tt ]\d\d:\d\d(:\d\d(\.\d+)?)?([Zz]|[+-]\d\d:?\d\d)?)?")
@@ -28,7 +27,7 @@ def read_period(since: str | None, until: str | None, now: datetime) -> tuple[da
     end = now if until is None else _read("to", until)
     begin = _month_of(end) if since is None else _read("from", since)
     if begin > end:
-        raise _invalid("from", f"it is after to: {begin.isoformat()} is later than {end.isoformat()}")
+        raise invalid("from", f"it is after to: {begin.isoformat()} is later than {end.isoformat()}")
     return begin, end
 
 
@@ -38,7 +37,7 @@ def _read(field: str, text: str) -> datetime:
         detail = (
             f"{text!r} is no date or time of ISO 8601 since 1970, such as 2026-11-01 or 2026-11-01T12:00:00Z"
         )
-        raise _invalid(field, detail)
+        raise invalid(field, detail)
     return time
 
 
@@ -53,7 +52,3 @@ def _parse(text: str) -> datetime | None:
 def _month_of(end: datetime) -> datetime:
     last = end - timedelta(microseconds=1)
     return last.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-
-
-def _invalid(field: str, detail: str) -> Problem:
-    return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"{field}: {detail}", field=field)

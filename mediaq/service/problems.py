@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Match, Route
 
-from mediaq.errors import CommitUnknown, KeyTaken, MediaqError, NotYours, OverBudget, TooManyOpen
+from mediaq.errors import CommitUnknown, KeyTaken, MediaqError, NotYours, OverBudget, TooManyOpen, reason_of
 from mediaq.model import NewJob
 from mediaq.store.pool import AWAY as POSTGRES_AWAY
 
@@ -59,6 +59,16 @@ class Problem(Exception):
         return Response(encoded, self.status, self.headers, "application/problem+json")
 
 
+def invalid(field: str, why: str) -> Problem:
+    """Returns the answer where a part of the request is wrong.
+
+    Args:
+        field: The part's name, or where in the request it is.
+        why: What is wrong with it, and what to do.
+    """
+    return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"{field}: {why}", field=field)
+
+
 def away(what: str) -> Problem:
     """Returns the answer for a server that mediaq needs and cannot reach; nothing was done."""
     return Problem(
@@ -66,6 +76,16 @@ def away(what: str) -> Problem:
         f"{what} cannot be reached; nothing was done, try again later",
         headers={"Retry-After": str(RETRY_AFTER)},
     )
+
+
+def outcome_unknown(detail: str, **further: Any) -> Problem:
+    """Returns the answer where Postgres went away at a commit: what was asked for is done or not.
+
+    Args:
+        detail: What is unknown, and how the caller finds out.
+        further: More members of the answer.
+    """
+    return Problem(HTTPStatus.GATEWAY_TIMEOUT, detail, headers={"Retry-After": str(RETRY_AFTER)}, **further)
 
 
 def unknown(job: NewJob, links: Mapping[str, str]) -> Problem:
@@ -81,10 +101,8 @@ def unknown(job: NewJob, links: Mapping[str, str]) -> Problem:
         else f"look at {links['self']} in a minute: if there is no such job then, it was not accepted. "
         "Repeated earlier, it may make a second one. With an Idempotency-Key it could be repeated at once"
     )
-    return Problem(
-        HTTPStatus.GATEWAY_TIMEOUT,
+    return outcome_unknown(
         f"Postgres went away while job {job.id} was accepted, and it is unknown whether it was: {safe}",
-        headers={"Retry-After": str(RETRY_AFTER)},
         id=job.id,
         links=dict(links),
     )
@@ -102,10 +120,8 @@ def unknown_batch(jobs: Sequence[NewJob]) -> Problem:
         else "look at /api/jobs in a minute: what is not there then was not accepted. Repeated earlier, it "
         "may make the jobs a second time. With an Idempotency-Key it could be repeated at once"
     )
-    return Problem(
-        HTTPStatus.GATEWAY_TIMEOUT,
-        f"Postgres went away while {len(jobs)} jobs were accepted, all or none: it is unknown which: {safe}",
-        headers={"Retry-After": str(RETRY_AFTER)},
+    return outcome_unknown(
+        f"Postgres went away while {len(jobs)} jobs were accepted, all or none: it is unknown which: {safe}"
     )
 
 
@@ -138,10 +154,8 @@ def _refusal(error: MediaqError) -> Problem:
             retry = {"Retry-After": str(RETRY_AFTER)}
             return Problem(HTTPStatus.TOO_MANY_REQUESTS, f"{error}; nothing was accepted", headers=retry)
         case CommitUnknown():
-            return Problem(
-                HTTPStatus.GATEWAY_TIMEOUT,
-                "Postgres went away, and it is unknown whether this was done: repeat the request, it is safe",
-                headers={"Retry-After": str(RETRY_AFTER)},
+            return outcome_unknown(
+                "Postgres went away, and it is unknown whether this was done: repeat the request, it is safe"
             )
         case _:
             return _fault()
@@ -201,7 +215,7 @@ async def answer_error(request: Request, error: Exception) -> Response:
     """Answers an error; an unexpected one is logged with its traceback, a server that is away in one line."""
     problem = as_problem(error)
     if outcome := OUTCOMES.get(problem.status):
-        reason = str(error) or type(error).__name__
+        reason = reason_of(error)
         logger.warning("{} {} {}: {}", request.method, request.url.path, outcome, reason)
     elif problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         logger.opt(exception=error).error(

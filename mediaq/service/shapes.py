@@ -64,6 +64,15 @@ class JobCost(Shape):
     certainty: Certainty
 
 
+class WebhookShown(Shape):
+    """How it stands with telling a job's end."""
+
+    url: Annotated[str, Meta(description="Without its query.")]
+    status: Literal["pending", "delivered", "failed"]
+    attempts: Annotated[int, Meta(description="How often the last end was sent or tried to be.")]
+    last_error: str | None
+
+
 class JobShown(Shape):
     """A job as its owner sees it."""
 
@@ -83,6 +92,7 @@ class JobShown(Shape):
     cost: Annotated[Dollars, Meta(description="What is known to be billed.")]
     possible_cost: Annotated[Dollars, Meta(description="Of calls whose answers were lost: billed or not.")]
     costs: list[JobCost]
+    webhook: Annotated[WebhookShown | None, Meta(description="Null where nobody is to be told.")]
     links: Links
 
 

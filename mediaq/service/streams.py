@@ -9,15 +9,16 @@ from functools import partial
 from attrs import frozen
 from loguru import logger
 
+from mediaq.errors import reason_of
 from mediaq.model import JobEvent, JobStatus
 from mediaq.queue.events import AT_ONCE, Entry, Place
 from mediaq.resources import Resources
 from mediaq.service.hub import KNOWN, Hub, Topic, in_milliseconds
-from mediaq.service.wording import opening, tell_closing, tell_entry, tell_progress
+from mediaq.service.sse import opening, tell_closing, tell_entry, tell_progress
 from mediaq.store import closings
 from mediaq.store.closings import Closing
+from mediaq.store.lookups import Lookup
 from mediaq.store.pool import AWAY
-from mediaq.store.shared import Shared
 
 # Open jobs of which one is told at most, at first, who was away for longer than events are kept.
 MOST_OPEN = 1000
@@ -34,8 +35,8 @@ class Records:
 
     def __init__(self, resources: Resources) -> None:
         store, seconds = resources.store, resources.settings.database.timeout
-        self.owners = Shared(partial(closings.owners, store, seconds=seconds))
-        self.standings = Shared(partial(closings.standings, store, seconds=seconds))
+        self.owners = Lookup(partial(closings.owners, store, seconds=seconds))
+        self.standings = Lookup(partial(closings.standings, store, seconds=seconds))
 
 
 @frozen
@@ -187,4 +188,4 @@ def _is_end(entry: Entry) -> bool:
 
 
 def _log(error: BaseException) -> None:
-    logger.warning("an event stream is cut off: {}", str(error) or type(error).__name__)
+    logger.warning("an event stream is cut off: {}", reason_of(error))

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
+import time
 from http import HTTPStatus
 from typing import Any
 
 import jwt
 
+from mediaq.service.jwks import ALGORITHMS, KeysAway, PublicKey, PublishedKeys
 from mediaq.service.problems import Problem, away
-from mediaq.service.published import ALGORITHMS, KeysAway, PublicKey, PublishedKeys
 from mediaq.settings import Auth
 
 # RFC 7515, 7.1: three parts in base64url. So it can stand in a cookie as it is.
 FORM = re.compile(r"[\w-]+\.[\w-]+\.[\w-]*", re.ASCII)
+# Tokens that are known again.
+REMEMBERED = 256
 
 
 class Tokens:
@@ -27,6 +30,7 @@ class Tokens:
     def __init__(self, settings: Auth, published: PublishedKeys | None) -> None:
         self._settings = settings
         self._published = published
+        self._known: dict[str, dict[str, Any]] = {}
 
     async def verify(self, token: str) -> dict[str, Any]:
         """Returns a good token's claims; `sub` is a text and `exp` a number.
@@ -47,16 +51,30 @@ class Tokens:
             raise away("the server that publishes the tokens' keys") from None
 
     async def _claims(self, token: str) -> dict[str, Any]:
+        if (known := self._known.get(token)) is not None:
+            return self._unexpired(known)
         if not FORM.fullmatch(token):
             raise jwt.DecodeError("it is no JWT")
         header = jwt.get_unverified_header(token)
         algorithm: str = header.get("alg", "")
         # The kind of key decides the algorithm, never the token: a public key is no HS256 secret.
         if algorithm == "HS256" and self._settings.secret:
-            return self._decode(token, str(self._settings.secret), algorithm)
+            return self._remember(token, self._decode(token, str(self._settings.secret), algorithm))
         if algorithm in ALGORITHMS.values() and self._published:
             return self._decode(token, await self._key(self._published, header), algorithm)
         raise jwt.InvalidAlgorithmError(f"its algorithm {algorithm!r} is not accepted here")
+
+    def _remember(self, token: str, claims: dict[str, Any]) -> dict[str, Any]:
+        # A secret stays what it is, unlike a published key: what was good once is so until it expires.
+        while len(self._known) >= REMEMBERED:
+            del self._known[next(iter(self._known))]
+        self._known[token] = claims
+        return claims
+
+    def _unexpired(self, claims: dict[str, Any]) -> dict[str, Any]:
+        if int(claims["exp"]) <= time.time() - self._settings.leeway:
+            raise jwt.ExpiredSignatureError
+        return claims
 
     async def _key(self, published: PublishedKeys, header: dict[str, Any]) -> PublicKey:
         if not isinstance(kid := header.get("kid"), str):

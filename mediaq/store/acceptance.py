@@ -15,7 +15,6 @@ from mediaq.model import Job, NewJob, Progress
 from mediaq.store import budgets
 from mediaq.store.admission import Refusal, admit
 from mediaq.store.borrowed import Connection, transact
-from mediaq.store.media import derive_statuses
 from mediaq.store.pool import AWAY, Store
 from mediaq.store.writer import Row
 
@@ -57,7 +56,7 @@ async def accept(store: Store, new: NewJob, seconds: float, open_jobs: int = 0) 
 
 
 async def accept_all(
-    store: Store, news: Sequence[NewJob], seconds: float, open_jobs: int = 0
+    store: Store, news: Sequence[NewJob], seconds: float, open_jobs: int = 0, *, patience: float = 0
 ) -> list[Outcome]:
     """Puts jobs on record together, or finds those that their idempotency keys stand for.
 
@@ -67,9 +66,11 @@ async def accept_all(
 
     Args:
         store: Postgres.
-        news: The jobs, at least one and all of one user, of ids that no others have.
+        news: The jobs, at least one, of ids that no others have. Who may bring the same idempotency keys at
+            the same time brings them in the same order, as one waits for the other.
         seconds: For the acceptance, and as many again to learn what became of it.
-        open_jobs: How many jobs of the user may be open at once, these included; 0: any number.
+        open_jobs: How many jobs of a user may be open at once, these included; 0: any number.
+        patience: Seconds to wait for what another transaction has locked; 0: as long as for all of it.
 
     Returns:
         An outcome for each, in their order: why it is not on record, where it is not.
@@ -81,7 +82,7 @@ async def accept_all(
     """
     await budgets.count(store, {budget for new in news for budget in budgets.caps(new)}, seconds)
     try:
-        return await _accept(store, news, seconds, open_jobs)
+        return await _accept(store, news, seconds, open_jobs, patience)
     except CommitUnknown as error:
         logger.warning("{} may be on record or not, which is asked again: {}", _name(news), error)
         return await _make_sure(store, news, seconds, open_jobs)
@@ -104,49 +105,39 @@ def _name(news: Sequence[NewJob]) -> str:
     return f"job {news[0].id}" if len(news) == 1 else f"a batch of {len(news)} jobs"
 
 
-async def _accept(store: Store, news: Sequence[NewJob], seconds: float, open_jobs: int) -> list[Outcome]:
+async def _accept(
+    store: Store, news: Sequence[NewJob], seconds: float, open_jobs: int, patience: float = 0
+) -> list[Outcome]:
     async with transact(store.pool, seconds) as connection:
-        owners = await _claim_media_items(store, connection, news)
-        ours = [new for new in news if owners[new.media_item_id] == new.user_id]
-        accepted = await _insert(store, connection, ours, open_jobs) if ours else {}
-    return [
-        accepted.get(new.id) or NotYours(f"media item {new.media_item_id} belongs to another user")
-        for new in news
-    ]
+        rows = store.queries.accept_jobs(
+            connection,
+            rows=[_row(n, new) for n, new in enumerate(news)],
+            users=[new.user_id for new in news],
+            items=[new.media_item_id for new in news],
+            keys=[new.idempotency_key for new in news],
+            patience=f"{patience * 1000:.0f}",
+        )
+        outcomes: dict[str, Outcome] = {
+            row["id"]: Accepted(Job.from_row(row), is_new=True) async for row in rows
+        }
+        inserted = [new for new in news if new.id in outcomes]
+        if len(inserted) < len(news):
+            left_out = [new for new in news if new.id not in outcomes]
+            outcomes |= await _find_reasons(store, connection, left_out)
+        if inserted:
+            outcomes |= await admit(store, connection, inserted, open_jobs)
+    return [outcomes[new.id] for new in news]
 
 
-async def _claim_media_items(
+async def _find_reasons(
     store: Store, connection: Connection, news: Sequence[NewJob]
-) -> Mapping[str, str]:
-    items = {new.media_item_id for new in news}
-    owners: dict[str, str] = {}
-    # One that was there for the insert may be deleted by the time its owner is known.
-    while unclaimed := list(items - owners.keys()):
-        await store.queries.insert_media_items(connection, ids=unclaimed, user_id=news[0].user_id)
-        found = store.queries.media_item_owners(connection, ids=unclaimed)
-        owners |= {owner["id"]: owner["user_id"] async for owner in found}
-    return owners
-
-
-async def _insert(
-    store: Store, connection: Connection, news: Sequence[NewJob], open_jobs: int
-) -> dict[str, Outcome]:
-    """Inserts jobs for which there is room, or finds the ones in their way; returns the outcomes by id."""
-    user_id, keys = news[0].user_id, [new.idempotency_key for new in news if new.idempotency_key is not None]
-    if keys:
-        await store.queries.forget_old_keys(connection, user_id=user_id, keys=keys)
-    rows = [_row(n, new) for n, new in enumerate(news)]
-    inserted = {row["id"]: row async for row in store.queries.insert_jobs(connection, rows=rows)}
-    if inserted:
-        await derive_statuses(store, connection, list({row["media_item_id"] for row in inserted.values()}))
-    outcomes: dict[str, Outcome] = {
-        job_id: Accepted(Job.from_row(row), is_new=True) for job_id, row in inserted.items()
-    }
-    if others := [new for new in news if new.id not in inserted]:
-        outcomes |= await _find(store, connection, user_id, others)
-    if inserted:
-        outcomes |= await admit(store, connection, [new for new in news if new.id in inserted], open_jobs)
-    return outcomes
+) -> Mapping[str, Outcome]:
+    """Returns why jobs were not inserted, by id: the items are another's, or the jobs are there already."""
+    owners = store.queries.media_item_owners(connection, ids=[new.media_item_id for new in news])
+    owner_of = {row["id"]: row["user_id"] async for row in owners}
+    ours = [new for new in news if owner_of[new.media_item_id] == new.user_id]
+    found = await _find(store, connection, ours)
+    return {new.id: found.get(new.id) or NotYours(new.media_item_id) for new in news}
 
 
 def _row(n: int, new: NewJob) -> Row:
@@ -162,21 +153,25 @@ def _row(n: int, new: NewJob) -> Row:
         "max_attempts": new.max_attempts,
         "idempotency_key": new.idempotency_key,
         "digest": new.digest,
+        "webhook": new.webhook,
         **attrs.asdict(new.terms),
     }
 
 
-async def _find(
-    store: Store, connection: Connection, user_id: str, news: Sequence[NewJob]
-) -> dict[str, Accepted]:
-    keys = [new.idempotency_key for new in news if new.idempotency_key is not None]
-    rows = store.queries.accepted_jobs(connection, user_id=user_id, ids=[new.id for new in news], keys=keys)
+async def _find(store: Store, connection: Connection, news: Sequence[NewJob]) -> dict[str, Accepted]:
+    rows = store.queries.accepted_jobs(
+        connection,
+        ids=[new.id for new in news],
+        users=[new.user_id for new in news],
+        keys=[new.idempotency_key for new in news],
+    )
     found = [row async for row in rows]
-    # By the key, too, where it is another request's job.
-    known = {row["idempotency_key"]: row for row in found} | {row["id"]: row for row in found}
+    by_id = {row["id"]: row for row in found}
+    by_key = {(row["user_id"], row["idempotency_key"]): row for row in found}
     accepted = {}
     for new in news:
-        row = known.get(new.id) or known[new.idempotency_key]
+        # By the key, too, where it is another request's job.
+        row = by_id.get(new.id) or by_key[new.user_id, new.idempotency_key]
         if row["digest"] != new.digest:
             raise KeyTaken("this Idempotency-Key was used for another request within the last 24 hours")
         accepted[new.id] = Accepted(Job.from_row(row), is_new=row["id"] == new.id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 
 from mediaq.errors import OverBudget, TooManyOpen
 from mediaq.model import Job, NewJob
@@ -24,8 +25,8 @@ async def admit(
     Args:
         store: Postgres.
         connection: In the transaction.
-        news: The jobs, in the order in which they are admitted; at least one and all of one user.
-        open_jobs: How many jobs of the user may be open at once; 0: any number.
+        news: The jobs, in the order in which they are admitted.
+        open_jobs: How many jobs of a user may be open at once; 0: any number.
 
     Returns:
         Why jobs were taken back, by id.
@@ -41,22 +42,35 @@ async def admit(
 async def too_many(
     store: Store, connection: Connection, jobs: Sequence[Job | NewJob], open_jobs: int
 ) -> dict[str, Refusal]:
-    """Returns which of a user's jobs that a transaction has made open are too many, by id: the last ones.
+    """Returns which jobs that a transaction has made open are too many, by id: the last ones of each user.
 
     Args:
         store: Postgres.
         connection: In the transaction.
-        jobs: The jobs, of one user.
-        open_jobs: How many may be open at once; 0: any number.
+        jobs: The jobs.
+        open_jobs: How many of a user may be open at once; 0: any number.
     """
-    if not open_jobs or not jobs:
-        return {}
+    refused: dict[str, Refusal] = {}
+    if open_jobs:
+        # In one order, so that of two who count the same users none waits for the other in a circle.
+        for _, of_user in groupby(sorted(jobs, key=_user_of), key=_user_of):
+            refused |= await _too_many_of_one(store, connection, list(of_user), open_jobs)
+    return refused
+
+
+async def _too_many_of_one(
+    store: Store, connection: Connection, jobs: Sequence[Job | NewJob], open_jobs: int
+) -> dict[str, Refusal]:
     user_id = jobs[0].user_id
     await store.queries.lock_user(connection, user_id=user_id)
     found = await store.queries.count_open_jobs(connection, user_id=user_id, most=open_jobs + len(jobs))
     text = f"{open_jobs} of your jobs may be open at once, and are: wait until one has ended"
     surplus = max(int(found) - open_jobs, 0)
     return {job.id: TooManyOpen(text) for job in jobs[len(jobs) - surplus :]}
+
+
+def _user_of(job: Job | NewJob) -> str:
+    return job.user_id
 
 
 async def over_budget(

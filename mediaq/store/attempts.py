@@ -92,7 +92,7 @@ async def end(store: Store, job: Job, ending: Ending, progress: Progress | None 
     }
     # Two jobs of one item add to its metadata one after the other.
     if await store.writer.write(END, job.id, row, key=job.media_item_id) is None:
-        raise _lost(job)
+        raise FenceLost(job.id)
 
 
 async def release(store: Store, job: Job) -> None:
@@ -103,11 +103,7 @@ async def release(store: Store, job: Job) -> None:
 
 async def _write(store: Store, act: Act, job: Job, **row: Any) -> None:
     if await store.writer.write(act, job.id, {"id": job.id, "fence": job.fence, **row}) is None:
-        raise _lost(job)
-
-
-def _lost(job: Job) -> FenceLost:
-    return FenceLost(f"job {job.id} is another worker's now, or was deleted")
+        raise FenceLost(job.id)
 
 
 async def _start(queries: Any, connection: Connection, rows: list[Row]) -> Mapping[int, Any]:

@@ -171,7 +171,7 @@ async def revise(store: Store, job: Job, estimate: Decimal) -> None:
             connection, id=job.id, fence=job.fence, estimate=estimate
         )
         if revised is None:
-            raise FenceLost(f"job {job.id} is another worker's now")
+            raise FenceLost(job.id)
         if estimate > job.terms.estimate and caps(job):
             own = await store.queries.what_remains(connection, job_id=job.id)
             [over] = await check(store, connection, [job], own)

@@ -87,7 +87,7 @@ async def _erase(
 
 def _is_there(media_item: str, user_id: str | None, owner: str | None) -> bool:
     if owner is not None and user_id not in (None, owner):
-        raise NotYours(f"media item {media_item} belongs to another user")
+        raise NotYours(media_item)
     return owner is not None
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import groupby
 
 import attrs
 from attrs import frozen
@@ -12,14 +11,13 @@ from mediaq.model import Job, OpenJob
 from mediaq.store import budgets
 from mediaq.store.admission import Refusal, over_budget, too_many
 from mediaq.store.borrowed import Connection, borrow, transact
-from mediaq.store.jobs import Wanted
+from mediaq.store.jobs import Record, Wanted, read_record
 from mediaq.store.media import derive_statuses
 from mediaq.store.pool import Store
-from mediaq.store.writer import Row
 
 
 @frozen
-class Closed:
+class Failed:
     """A job that failed.
 
     Args:
@@ -31,11 +29,11 @@ class Closed:
     done: tuple[str, ...]
 
 
-async def cancel(store: Store, job_id: str, seconds: float) -> tuple[Job, list[Row]] | None:
+async def cancel(store: Store, job_id: str, seconds: float) -> Record | None:
     """Closes a job as cancelled if it is open, within some seconds; repeating it is safe.
 
     Returns:
-        The job as it is from now on, however it was closed, and its cost rows; None where there is none.
+        The job as it is from now on, however it was closed; None where there is none.
 
     Raises:
         CommitUnknown: Postgres went away at the commit: it may be closed or not.
@@ -46,10 +44,7 @@ async def cancel(store: Store, job_id: str, seconds: float) -> tuple[Job, list[R
         if row is not None:
             await derive_statuses(store, connection, [row["media_item_id"]])
         row = row or await store.queries.job_by_id(connection, id=job_id)
-        if row is None:
-            return None
-        costs = [dict(cost) async for cost in store.queries.job_costs(connection, job_id=job_id)]
-        return Job.from_row(row), costs
+        return None if row is None else await read_record(store, connection, row)
 
 
 async def find_failed(store: Store, wanted: Wanted, *, most: int, seconds: float) -> list[str]:
@@ -70,7 +65,7 @@ async def find_failed(store: Store, wanted: Wanted, *, most: int, seconds: float
         return [row["id"] async for row in store.queries.failed_jobs(connection, **conditions, most=most)]
 
 
-async def find_closed(store: Store, job_ids: Sequence[str], seconds: float) -> list[Closed]:
+async def read_failed(store: Store, job_ids: Sequence[str], seconds: float) -> list[Failed]:
     """Returns those of some jobs that failed, in the order given.
 
     Raises:
@@ -78,7 +73,7 @@ async def find_closed(store: Store, job_ids: Sequence[str], seconds: float) -> l
     """
     async with borrow(store.pool, seconds) as connection:
         rows = store.queries.failed_jobs_with_done(connection, ids=job_ids)
-        found = {row["id"]: Closed(Job.from_row(row), tuple(row["done"])) async for row in rows}
+        found = {row["id"]: Failed(Job.from_row(row), tuple(row["done"])) async for row in rows}
     return [found[job_id] for job_id in job_ids if job_id in found]
 
 
@@ -137,13 +132,7 @@ async def _reopen(store: Store, asked: Mapping[str, Job], seconds: float, open_j
 
 
 async def _check_room(store: Store, connection: Connection, jobs: Sequence[Job], open_jobs: int) -> None:
-    by_user = groupby(sorted(jobs, key=_user_of), key=_user_of)
-    for _, users in by_user:
-        if refusals := await too_many(store, connection, list(users), open_jobs):
-            raise _NoRoom(refusals)
+    if refusals := await too_many(store, connection, jobs, open_jobs):
+        raise _NoRoom(refusals)
     if refusals := await over_budget(store, connection, jobs):
         raise _NoRoom(refusals)
-
-
-def _user_of(job: Job) -> str:
-    return job.user_id

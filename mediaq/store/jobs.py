@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 import attrs
 from attrs import frozen
 
 from mediaq.model import Job, JobStatus, JobSummary, Place
-from mediaq.store.borrowed import borrow
+from mediaq.store import deliveries
+from mediaq.store.borrowed import Connection, borrow
+from mediaq.store.deliveries import Standing
 from mediaq.store.pool import Store
 from mediaq.store.writer import Row
 
@@ -39,24 +43,44 @@ class Wanted:
     until: datetime | None = None
 
 
+@frozen
+class Record:
+    """A job with what belongs to it.
+
+    Args:
+        job: The job.
+        costs: Its cost rows.
+        delivery: How it stands with telling its end; None: nobody is to be told.
+    """
+
+    job: Job
+    costs: list[Row]
+    delivery: Standing | None
+
+
 async def find(store: Store, job_id: str) -> Job | None:
     """Returns the job of that id, if there is one."""
     row = await store.queries.job_by_id(store.pool, id=job_id)
     return None if row is None else Job.from_row(row)
 
 
-async def find_with_costs(store: Store, job_id: str, seconds: float) -> tuple[Job, list[Row]] | None:
-    """Returns the job of that id and its cost rows, if there is one, within some seconds.
+async def find_record(store: Store, job_id: str, seconds: float) -> Record | None:
+    """Returns the job of that id with what belongs to it, if there is one, within some seconds.
 
     Raises:
         OSError, asyncpg.PostgresError: Postgres is away, or does not answer in time.
     """
     async with borrow(store.pool, seconds) as connection:
         row = await store.queries.job_by_id(connection, id=job_id)
-        if row is None:
-            return None
-        costs = [dict(cost) async for cost in store.queries.job_costs(connection, job_id=job_id)]
-        return Job.from_row(row), costs
+        return None if row is None else await read_record(store, connection, row)
+
+
+async def read_record(store: Store, connection: Connection, row: Mapping[str, Any]) -> Record:
+    """Returns the job of a row of `jobs` with what belongs to it."""
+    job = Job.from_row(row)
+    costs = [dict(cost) async for cost in store.queries.job_costs(connection, job_id=job.id)]
+    delivery = None if job.webhook is None else await deliveries.last(store, connection, job.id)
+    return Record(job, costs, delivery)
 
 
 async def list_jobs(

@@ -10,7 +10,7 @@ import asyncpg
 from loguru import logger
 from tenacity import AsyncRetrying, retry_if_exception, wait_exponential_jitter
 
-from mediaq.errors import CommitUnknown
+from mediaq.errors import CommitUnknown, reason_of
 
 T = TypeVar("T")
 
@@ -89,7 +89,7 @@ class Link:
 
     def _lose(self, error: BaseException) -> None:
         if not self.away:
-            logger.warning("Postgres is away: {}", str(error) or type(error).__name__)
+            logger.warning("Postgres is away: {}", reason_of(error))
             self.there.clear()
             self.lost.set()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from decimal import Decimal
 from typing import Any
 
 import attrs
@@ -22,6 +21,7 @@ from mediaq.errors import (
 from mediaq.model import Certainty, Charge, Job, Settled
 from mediaq.store.borrowed import Connection
 from mediaq.store.pool import Store, storable
+from mediaq.store.settling import SETTLE, priced
 from mediaq.store.writer import Act, Row, marking
 
 # States of a run whose answer is the one that counts.
@@ -270,7 +270,7 @@ def _beginning(job: Job, service: str, operation: str, part: str, estimate: Char
         "service": service,
         "operation": operation,
         "part": part,
-        **_priced(estimate),
+        **priced(estimate),
     }
 
 
@@ -283,7 +283,7 @@ def _as_run(
     estimate: Charge | None,
 ) -> Run:
     if begun is None:
-        raise FenceLost(f"job {job.id} is another worker's now, or was deleted")
+        raise FenceLost(job.id)
     if begun["id"] is None:
         raise OnRecord(operation, begun["result"], begun["part"])
     return Run(begun["id"], job, service, operation, begun["adopted"], part, estimate=estimate)
@@ -291,19 +291,6 @@ def _as_run(
 
 def _as_known(row: Mapping[str, Any]) -> Earlier | UnderWay:
     return UnderWay(row["seconds"]) if row["state"] == "started" else Earlier(row["result"])
-
-
-def _priced(charge: Charge | None) -> Row:
-    if charge is None:
-        return dict.fromkeys(("item", "units", "unit", "unit_price", "price_version", "amount"))
-    return {
-        "item": charge.item,
-        "units": charge.units,
-        "unit": charge.unit,
-        "unit_price": charge.unit_price,
-        "price_version": charge.price_version,
-        "amount": charge.amount,
-    }
 
 
 async def _begin(queries: Any, connection: Connection, rows: list[Row]) -> Mapping[int, Any]:
@@ -316,75 +303,7 @@ async def _begin_unless_known(queries: Any, connection: Connection, rows: list[R
     return {**known, **(await _begin(queries, connection, fresh) if fresh else {})}
 
 
-async def _settle(queries: Any, connection: Connection, rows: list[Row]) -> Mapping[int, Any]:
-    answers = [{"n": row["n"], "run_id": row["run"].id, "result": row["settled"].result} for row in rows]
-    states = {row["n"]: row["state"] async for row in queries.settle_runs(connection, rows=answers)}
-    charged = [row for row in rows if row["settled"].charge is not None]
-    amounts = await _settle_costs(queries, connection, charged)
-    await _put_vectors(queries, connection, [row for row in rows if states.get(row["n"]) == "succeeded"])
-    return {row["n"]: (states.get(row["n"]), amounts.get(row["n"])) for row in rows}
-
-
-async def _put_vectors(queries: Any, connection: Connection, rows: list[Row]) -> None:
-    newest = {
-        (row["run"].job.media_item_id, vector.model, len(vector.values)): vector
-        for row in rows
-        for vector in row["settled"].vectors
-    }
-    if not newest:
-        return
-    names = ("media_item_id", "model", "dimensions")
-    vectors = [
-        {**dict(zip(names, key, strict=True)), "vector": vector.values, "metadata": vector.metadata}
-        for key, vector in newest.items()
-    ]
-    await queries.put_vectors(connection, rows=vectors)
-    chunks = [
-        {**dict(zip(names, key, strict=True)), "n": n, "vector": chunk.values, "metadata": chunk.place}
-        for key, vector in newest.items()
-        for n, chunk in enumerate(vector.chunks)
-    ]
-    if chunks:
-        await queries.put_chunks(connection, rows=chunks)
-
-
-async def _settle_costs(queries: Any, connection: Connection, rows: list[Row]) -> dict[int, Decimal]:
-    """Returns what each call costs, by the rows' `n`."""
-    charges = {row["n"]: row["settled"].charge for row in rows}
-    tiered = [
-        {
-            "n": row["n"],
-            "run_id": row["run"].id,
-            "item": charges[row["n"]].item,
-            "units": charges[row["n"]].units,
-        }
-        for row in rows
-        if charges[row["n"]].tiers
-    ]
-    if tiered:
-        async for used in queries.add_usage(connection, rows=tiered):
-            charges[used["n"]] = charges[used["n"]].after(used["before"])
-    if rows:
-        await queries.settle_costs(connection, rows=[_cost(row, charges[row["n"]]) for row in rows])
-    return {n: charge.amount for n, charge in charges.items()}
-
-
-def _cost(row: Row, charge: Charge) -> Row:
-    run: Run = row["run"]
-    return {
-        "n": row["n"],
-        "run_id": run.id,
-        "job_id": run.job.id,
-        "service": run.service,
-        "operation": run.operation,
-        "certainty": row["certainty"],
-        "request_id": row["settled"].request_id,
-        **_priced(charge),
-    }
-
-
 BEGIN = Act(_begin)
 BEGIN_UNLESS_KNOWN = Act(_begin_unless_known)
-SETTLE = Act(_settle)
 FAIL = marking("fail_runs")
 NAME = marking("name_provider_jobs")

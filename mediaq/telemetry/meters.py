@@ -48,6 +48,9 @@ class Meters:
         self._requests = self._seconds(
             "http_request", "Seconds until an answer began.", ("route", "method", "status"), SHORT
         )
+        self._webhooks = self._seconds(
+            "webhook", "Seconds until the end of a job was told, or not.", ("outcome",), SHORT
+        )
         self._lag = self._seconds("loop_lag", "Seconds by which the event loop was late.", (), SHORT)
         self._commits = Histogram(
             "mediaq_commit_writes",
@@ -79,6 +82,10 @@ class Meters:
     def request_ended(self, route: str, method: str, status: int, seconds: float) -> None:
         """Counts a request."""
         self._requests.labels(route, method, str(status)).observe(seconds)
+
+    def webhook_ended(self, outcome: str, seconds: float) -> None:
+        """Counts a try to tell a job's end."""
+        self._webhooks.labels(outcome).observe(seconds)
 
     def charged(self, service: str, operation: str, certainty: str, dollars: Decimal) -> None:
         """Counts what a call costs, once it is on record (`mediaq.store.pool.Observer`)."""

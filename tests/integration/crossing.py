@@ -42,9 +42,14 @@ class Crossing:
 
     Args:
         url: The server's.
+
+    Attributes:
+        trips: How often something was said to the server after it had answered, or first of all, on whatever
+            connection.
     """
 
     def __init__(self, url: str) -> None:
+        self.trips = 0
         self._target = urlsplit(url)
         self._writers: set[asyncio.StreamWriter] = set()
         self._speaks = asyncio.Event()
@@ -92,7 +97,8 @@ class Crossing:
         there, back = await asyncio.open_connection(self._target.hostname, self._target.port)
         self._writers |= {writer, back}
         ways = [("command", reader, back), ("answer", there, writer)]
-        tasks = [asyncio.create_task(self._hand_on(*way)) for way in ways]
+        spoken: list[str] = []
+        tasks = [asyncio.create_task(self._hand_on(*way, spoken)) for way in ways]
         ended, going = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in going:
             task.cancel()
@@ -102,10 +108,12 @@ class Crossing:
             back.transport.abort()
 
     async def _hand_on(
-        self, side: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self, side: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, spoken: list[str]
     ) -> Trap | None:
         """Hands on what is spoken until one side hangs up, or a trap is sprung; returns the trap."""
         while piece := await reader.read(65_536):
+            self.trips += side == "command" and spoken != ["command"]
+            spoken[:] = [side]
             trap = self._trap
             if trap is not None and trap.catches(side, piece):
                 self._trap = None

@@ -144,7 +144,7 @@ async def test_an_answer_that_breaks_off_after_the_commit_changes_nothing(
 async def test_a_connection_that_breaks_before_the_commit_refuses_the_job(
     http: httpx.AsyncClient, postgres: Crossing, resources: Resources
 ) -> None:
-    trap = postgres.set_trap("command", b"insert into jobs", for_good=True)
+    trap = postgres.set_trap("command", b"accept_jobs", for_good=True)
     assert_refused(await bounded(http.post(PATH, json=TEXT)), "Postgres")
     assert trap.sprung.is_set()
     assert await recorded(resources) == []

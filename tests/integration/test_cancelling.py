@@ -35,6 +35,7 @@ from mediaq.reconciler import Reconciler
 from mediaq.resources import Resources
 from mediaq.settings import load_settings
 from mediaq.store import attempts, interventions
+from mediaq.store.jobs import Record
 from mediaq.worker import working
 
 # Seconds for which calls are held that are to be under way.
@@ -344,11 +345,11 @@ async def test_of_a_cancel_and_an_end_at_once_one_holds_and_both_know(api: Api, 
         ended, closed = await asyncio.gather(
             attempts.end(resources.store, running, ending), close, return_exceptions=True
         )
-        assert isinstance(closed, tuple)
+        assert isinstance(closed, Record)
         found = await row(resources, job_id)
-        assert closed[0].status == found["status"]
+        assert closed.job.status == found["status"]
         assert (found["status"] == "completed") == (ended is None)
-        assert closed[0].cancelled == isinstance(ended, FenceLost)
+        assert closed.job.cancelled == isinstance(ended, FenceLost)
         assert (await cancel(api, job_id)).status_code == (409 if ended is None else 200)
         ends.add(found["status"])
     assert ends <= {"completed", "failed"}
@@ -362,5 +363,5 @@ async def test_a_cancel_that_comes_late_to_redis_leaves_a_retried_job_alone(
     assert found is not None
     await resources.queues[QUEUE].cancel(waits)
     assert (await retry(api, waits)).status_code == 202
-    assert not await resources.queues[QUEUE].cancel(waits, opening=found[0].opening)
+    assert not await resources.queues[QUEUE].cancel(waits, opening=found.job.opening)
     assert await waiting(resources) == [waits]

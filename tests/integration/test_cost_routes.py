@@ -250,10 +250,6 @@ async def test_a_bad_query_is_refused_by_name(api: Api) -> None:
         assert (answer.status_code, answer.json()["field"]) == (422, field), query
 
 
-async def test_the_last_cursor_there_may_be_is_taken(api: Api) -> None:
-    assert (await found(api, cursor="9" * 17 + "-" + "9" * 18))["rows"] == []
-
-
 async def test_a_caller_without_a_token_is_refused(api: Api) -> None:
     assert (await api.http.get("/api/costs")).status_code == 401
 

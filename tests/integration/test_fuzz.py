@@ -48,7 +48,7 @@ UNTOLD = re.compile(
     # Dates that no calendar has, and periods that end before they begin.
     r"|is no date or time of ISO 8601 since 1970|from: it is after to"
     # What depends on the settings.
-    r"|embedding.models in the settings does not allow"
+    r"|embedding.models in the settings does not allow|webhooks are turned off here"
     r"|it is for rows in JSON; sums and tables are shown whole"
 )
 FUZZED = settings(

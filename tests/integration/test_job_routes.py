@@ -15,6 +15,7 @@ from mediaq.model import Job, JobStatus, Place
 from mediaq.resources import Resources
 from mediaq.service import shapes
 from mediaq.service.cursor import read_cursor, write_cursor
+from mediaq.service.jobs import JOB_ID
 from mediaq.service.problems import Problem
 from mediaq.store import attempts
 from mediaq.store.jobs import Wanted
@@ -178,22 +179,23 @@ async def test_a_cursor_shows_nobody_more_than_their_own(api: Api, store: Store)
 
 
 def test_a_cursor_that_was_changed_anywhere_is_refused() -> None:
-    place = Place(NOON + timedelta(microseconds=123_456), "0123abc")
-    cursor = write_cursor(place, "secret")
-    assert read_cursor(cursor, "secret") == place
+    place = NOON + timedelta(microseconds=123_456), "0123abc"
+    cursor = write_cursor("jobs", *place, "secret")
+    assert read_cursor("jobs", cursor, "secret", JOB_ID) == place
     others = {cursor[:at] + "AB"[cursor[at] == "A"] + cursor[at + 1 :] for at in range(len(cursor))}
     cut = {cursor[:at] for at in range(len(cursor))}
-    for bad in (*others, *cut, cursor + "A", cursor + "====", f" {cursor}", write_cursor(place, "another")):
+    foreign = {write_cursor("jobs", *place, "another"), write_cursor("costs", *place, "secret")}
+    for bad in (*others, *cut, *foreign, cursor + "A", cursor + "====", f" {cursor}"):
         with pytest.raises(Problem) as refused:
-            read_cursor(bad, "secret")
+            read_cursor("jobs", bad, "secret", JOB_ID)
         assert refused.value.status == 422
 
 
 @pytest.mark.parametrize("job_id", ["a\0b", "a b", "", "\xfc"], ids=ascii)
 def test_a_cursor_of_no_jobs_place_is_refused_however_well_it_is_sealed(job_id: str) -> None:
-    for place in (Place(NOON, job_id), Place(NOON - timedelta(days=365_000), "0123abc")):
+    for place in ((NOON, job_id), (NOON - timedelta(days=365_000), "0123abc")):
         with pytest.raises(Problem) as refused:
-            read_cursor(write_cursor(place, ""), "")
+            read_cursor("jobs", write_cursor("jobs", *place, ""), "", JOB_ID)
         assert refused.value.status == 422
 
 

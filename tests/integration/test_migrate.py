@@ -15,7 +15,7 @@ from mediaq.store.migrate import Migration, load_migrations, migrate
 TABLES = {
     "media_items", "jobs", "operation_runs", "cost_entries", "monthly_usage", "embeddings",
     "embedding_chunks", "erasures", "leases", "budgets", "budget_months", "budget_changes", "reservations",
-    "schema_migrations",
+    "deliveries", "schema_migrations",
 }  # fmt: skip
 FIRST = Migration(1, "first", "create table one ()")
 SLOW = Migration(2, "slow", "create table two (); select pg_sleep(60); create table three ()")

@@ -12,7 +12,7 @@ from redis.asyncio import Redis as AsyncRedis
 from mediaq.aws import places as module
 from mediaq.aws.places import Places
 from mediaq.errors import ProviderJobFailed, Refused, Unanswered
-from mediaq.shared import Shared
+from mediaq.shared_limits import SharedLimits
 
 pytest_plugins = ["queue_fixtures"]
 
@@ -24,7 +24,7 @@ Make = Callable[[int], Places]
 @pytest.fixture
 def make(redis: AsyncRedis) -> Make:
     """Makes what one process has, which knows of the others by Redis only."""
-    return lambda most: Places(Shared(redis), "eu-west-1", {"video": most, "speech": most})
+    return lambda most: Places(SharedLimits(redis), "eu-west-1", {"video": most, "speech": most})
 
 
 @pytest.fixture
@@ -172,7 +172,7 @@ async def test_leaving_twice_or_without_a_place_changes_nothing(make: Make, sync
 
 async def test_without_redis_jobs_are_started_all_the_same() -> None:
     async with AsyncRedis(port=1) as redis:
-        places = Places(Shared(redis), "eu-west-1", {"video": 1})
+        places = Places(SharedLimits(redis), "eu-west-1", {"video": 1})
         for name in ("job-1", "job-2"):
             async with asyncio.timeout(5), places.place("video", name):
                 pass

@@ -13,7 +13,7 @@ from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 
 from mediaq.aws.rates import Rates
-from mediaq.shared import Shared
+from mediaq.shared_limits import SharedLimits
 
 pytest_plugins = ["queue_fixtures"]
 
@@ -30,7 +30,7 @@ def make(redis: AsyncRedis) -> Make:
 
 
 def _rates(redis: AsyncRedis, rate: float) -> Rates:
-    return Rates(Shared(redis), "eu-west-1", {OPERATION: rate}, 1.0)
+    return Rates(SharedLimits(redis), "eu-west-1", {OPERATION: rate}, 1.0)
 
 
 @pytest.fixture
@@ -173,7 +173,7 @@ async def test_one_that_is_late_draws_another_ticket(make: Make, sync: Redis) ->
 
 
 async def ask(redis: AsyncRedis, rate: float, ticket: str = "") -> tuple[int, float]:
-    found, delay = await Shared(redis).run(("rate", "turn"), (KEY,), (rate, 1, ticket, 0.5))
+    found, delay = await SharedLimits(redis).run(("rate", "turn"), (KEY,), (rate, 1, ticket, 0.5))
     return found, delay / 1e6
 
 
@@ -243,14 +243,14 @@ async def test_a_redis_that_was_emptied_starts_anew(make: Make, sync: Redis) -> 
 
 
 async def test_what_is_counted_apart_has_a_pace_of_its_own(redis: AsyncRedis, sync: Redis) -> None:
-    rates = Rates(Shared(redis), "eu-west-1", {"bedrock.InvokeModel": 0.01}, 1.0)
+    rates = Rates(SharedLimits(redis), "eu-west-1", {"bedrock.InvokeModel": 0.01}, 1.0)
     async with asyncio.timeout(1):
         await rates.turn("bedrock.InvokeModel:text")
         await rates.turn("bedrock.InvokeModel:image")
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.2):
             await rates.turn("bedrock.InvokeModel:text")
-    other = Rates(Shared(redis), "us-east-1", {"bedrock.InvokeModel": 0.01}, 1.0)
+    other = Rates(SharedLimits(redis), "us-east-1", {"bedrock.InvokeModel": 0.01}, 1.0)
     async with asyncio.timeout(1):
         await other.turn("bedrock.InvokeModel:text")
 
@@ -268,8 +268,8 @@ async def test_what_is_counted_apart_has_a_pace_of_its_own(redis: AsyncRedis, sy
 async def test_without_settings_the_quotas_are_awss_in_the_region(
     redis: AsyncRedis, operation: str, region: str, rate: float
 ) -> None:
-    assert Rates(Shared(redis), region, {}, 1.0).rate(operation) == rate
-    assert Rates(Shared(redis), region, {}, 0.5).rate(operation) == rate / 2
+    assert Rates(SharedLimits(redis), region, {}, 1.0).rate(operation) == rate
+    assert Rates(SharedLimits(redis), region, {}, 0.5).rate(operation) == rate / 2
 
 
 @asynccontextmanager

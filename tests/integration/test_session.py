@@ -118,7 +118,7 @@ async def test_a_token_that_no_cookie_holds_is_refused_in_words(api: Api) -> Non
 
 @pytest.fixture
 def ownership(overrides: dict[str, str]) -> None:
-    """Binds keys and cost centres to callers; to be named before what uses the settings."""
+    """Binds keys and cost centers to callers; to be named before what uses the settings."""
     overrides["MEDIAQ_AUTH__S3_KEY_PREFIX"] = "users/{userId}/"
     overrides["MEDIAQ_AUTH__COST_CENTERS_CLAIM"] = "org.centres"
 

@@ -297,10 +297,9 @@ async def test_costs_are_listed_by_call_and_summed_by_service_and_certainty(stor
     await operations.settle(store, first, Settled([], CHARGE))
     await operations.settle(store, second, Settled([], CHARGE))
     await operations.fail(store, third, LOST)
-    found = await jobs.find_with_costs(store, job.id, seconds=5)
+    found = await jobs.find_record(store, job.id, seconds=5)
     assert found is not None
-    _, listed = found
-    assert [row["certainty"] for row in listed] == ["billed", "billed", "possibly_billed"]
+    assert [row["certainty"] for row in found.costs] == ["billed", "billed", "possibly_billed"]
     for user in ("ann", None):
         sums = await ledger_costs.summary(store, user)
         assert [(row["certainty"], row["calls"], row["units"], row["amount"]) for row in sums] == [

@@ -22,6 +22,7 @@ from typed_settings.types import SecretStr
 from mediaq.service.auth import Caller, open_authenticator, session_cookie
 from mediaq.service.csrf import csrf_token
 from mediaq.service.problems import Problem
+from mediaq.service.tokens import REMEMBERED, Tokens
 from mediaq.settings import Auth
 
 pytest_plugins = ["publisher_fixtures"]
@@ -80,6 +81,24 @@ async def test_without_a_bearer_token_nobody_is_let_in(header: str | None) -> No
 @pytest.mark.parametrize("token", ["x", "a.b.c", "..", "é.é.é", "e30.e30.", "a b", "bnVsbA.e30.", "W10.e30."])
 async def test_what_is_no_token_is_refused(token: str) -> None:
     assert "the token is not accepted" in await unauthorized(token)
+
+
+async def test_a_token_that_is_known_is_refused_once_it_has_expired(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with httpx.AsyncClient(verify=TLS) as http, open_authenticator(HS256, http) as authenticator:
+        request = Request({"type": "http", "headers": [(b"authorization", f"Bearer {signed()}".encode())]})
+        assert await authenticator.caller(request) == await authenticator.caller(request)
+        monkeypatch.setattr(time, "time", lambda: 2**32 + HS256.leeway)
+        with pytest.raises(Problem, match="the token has expired"):
+            await authenticator.caller(request)
+
+
+async def test_as_many_tokens_are_known_as_fit_those_forgotten_first_that_came_first() -> None:
+    tokens = Tokens(HS256, None)
+    given = [signed(sub=f"user-{number}") for number in range(REMEMBERED + 1)]
+    for token in (*given, given[-1]):
+        await tokens.verify(token)
+    assert list(tokens._known) == given[1:]
+    assert (await tokens.verify(given[0]))["sub"] == "user-0"
 
 
 async def test_an_expired_token_is_refused_after_the_leeway() -> None:

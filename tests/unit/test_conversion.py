@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from quarters import HEIC, SHOWN, SIZE, quarters, saved, seen, turned
 
-from mediaq.pipelines.kinds import kind_of
+from mediaq.pipelines.image_kinds import kind_of
 from mediaq.pipelines.order import REFUSED, Order
 
 ORDER = Order(

@@ -21,11 +21,11 @@ from mediaq.pipelines import image
 from mediaq.pipelines.catalog import PIPELINES
 from mediaq.pipelines.requests import ObjectKey, request_type
 from mediaq.service.app import create_app
+from mediaq.service.docs_page import render
 from mediaq.service.endpoint import ByJobType, Call, Endpoint, EventStream, NoQuery, Public, Text
 from mediaq.service.endpoints import ENDPOINTS, PUBLIC
 from mediaq.service.examples import example_request
 from mediaq.service.openapi import describe
-from mediaq.service.page import render
 from mediaq.settings import Settings
 
 DOCUMENT = describe(ENDPOINTS, PUBLIC)

@@ -1,4 +1,4 @@
-"""What of a request has to be the caller's own: objects under their prefix, cost centres of their token."""
+"""What of a request has to be the caller's own: objects under their prefix, cost centers of their token."""
 
 from typing import Any
 

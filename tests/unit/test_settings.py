@@ -240,6 +240,15 @@ def test_variables_that_are_not_settings_are_left_alone(monkeypatch: pytest.Monk
         ('[budgets]\ncost_centers = "lab=much"', "budgets.cost_centers", "could not convert string to float"),
         ('[budgets]\ncost_centers = "lab=-1"', "budgets.cost_centers", "must be at least 0"),
         ("[budgets]\nvideo_seconds = 1e9", "budgets.video_seconds", "at most 86400"),
+        ('[webhooks]\nhosts = ["Example.com"]', "webhooks.hosts", "'Example.com' is no host: names in small"),
+        ('[webhooks]\nhosts = ["https://a.com"]', "webhooks.hosts", "'https://a.com' is no host"),
+        ('[webhooks]\nhosts = ["*"]', "webhooks.hosts", "'*' is no host"),
+        ('[webhooks]\nhosts = ["a.*.com"]', "webhooks.hosts", "'a.*.com' is no host"),
+        ('[webhooks]\nhosts = ["a.com:443"]', "webhooks.hosts", "'a.com:443' is no host"),
+        ('[webhooks]\nhosts = "a.com"', "webhooks.hosts", "a list of texts is wanted"),
+        ('[webhooks]\nsecret = "word"', "webhooks.secret", "must be whsec_ and 24 to 64 bytes in Base64"),
+        ('[webhooks]\nsecret = "whsec_AAAA"', "webhooks.secret", "must be whsec_ and 24 to 64 bytes"),
+        ('[webhooks]\nsecret = "whsec_-"', "webhooks.secret", "must be whsec_ and 24 to 64 bytes"),
         ("[service]\nrequests = -1", "service.requests", "must be at least 0"),
         ("[service]\nopen_jobs = 1.5", "service.open_jobs", "a whole number is wanted"),
         ("[service]\nprot = 80", "service.prot", "Invalid options"),
@@ -329,6 +338,15 @@ def test_rekognitions_topic_needs_its_role_and_the_queue_that_it_feeds(
         load_settings()
     monkeypatch.setenv("MEDIAQ_COMPLETION__QUEUE_URL", "https://sqs.us-east-1.amazonaws.com/0/ended")
     assert load_settings().completion.topic_arn.endswith(":ended")
+
+
+def test_who_may_be_told_by_webhook_needs_a_secret_to_check_by(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not load_settings().webhooks.enabled
+    monkeypatch.setenv("MEDIAQ_WEBHOOKS__HOSTS", '["hooks.example.com", "*.example.org", "10.0.0.1"]')
+    with pytest.raises(SettingsError, match=r"webhooks\.internal_hosts need webhooks\.secret"):
+        load_settings()
+    monkeypatch.setenv("MEDIAQ_WEBHOOKS__SECRET", f"whsec_{'A' * 32}")
+    assert load_settings().webhooks.enabled
 
 
 def test_every_bad_value_is_named_at_once(file: File, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,40 +1,17 @@
--- name: insert_media_items!
--- Guarantees: unknown media items belong to the caller from now on; known ones stay whose they are. In one order, so
--- that of two who bring the same none waits for the other in a circle.
-insert into media_items (id, user_id) select id, :user_id from unnest(:ids::text[]) as id order by id
-on conflict (id) do nothing;
+-- name: accept_jobs
+-- Guarantees: puts jobs on record in one round trip, as the migration that made it says; returns those that it has put
+-- there.
+select * from accept_jobs(:rows, :users, :items, :keys, :patience);
 
 -- name: media_item_owners
--- Guarantees: the owners it returns cannot lose the items before the transaction ends.
-select id, user_id from media_items where id = any(:ids::text[]) order by id for key share;
-
--- name: forget_old_keys!
--- Guarantees: an idempotency key is free again a day after the job that used it.
-update jobs set idempotency_key = null
-where id in (
-    select id from jobs
-    where user_id = :user_id and idempotency_key = any(:keys::text[]) and accepted_at < now() - interval '24 hours'
-    order by id for no key update);
-
--- name: insert_jobs
--- Guarantees: one job an id, and one per user and idempotency key; waits for a transaction that is inserting one
--- of the same, and returns no row where either is taken.
-insert into jobs (id, type, user_id, cost_center, media_item_id, request, progress, max_attempts, idempotency_key, digest,
-                  estimate, user_cap, cost_center_cap)
-select id, type, user_id, cost_center, media_item_id, request, progress, max_attempts, idempotency_key, digest,
-       estimate, user_cap, cost_center_cap
-from json_to_recordset(:rows) as given (
-    n int, id text, type text, user_id text, cost_center text, media_item_id text, request json, progress json,
-    max_attempts int, idempotency_key text, digest text, estimate numeric, user_cap numeric,
-    cost_center_cap numeric)
-order by n
-on conflict do nothing
-returning *;
+-- Guarantees: of media items that this transaction has locked, the owners.
+select id, user_id from media_items where id = any(:ids::text[]);
 
 -- name: accepted_jobs
 -- Guarantees: finds the jobs that stood in the way of an insert.
-select * from jobs
-where id = any(:ids::text[]) or (user_id = :user_id and idempotency_key = any(:keys::text[]));
+select jobs.* from jobs
+where id = any(:ids::text[])
+   or (user_id, idempotency_key) in (select * from unnest(:users::text[], :keys::text[]));
 
 -- name: lock_user!
 -- Guarantees: of transactions that count a user's open jobs, one at a time goes on.

@@ -45,6 +45,7 @@ select kind, name from budgets join unnest(:kinds::text[], :names::text[]) as as
 order by kind, name for no key update of budgets;
 
 -- name: are_budgets_changed$
+-- Guarantees: whether there is anything to add up, without waiting for anybody.
 select exists (select from budget_changes);
 
 -- name: lock_changed_budgets

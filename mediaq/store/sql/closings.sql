@@ -1,4 +1,5 @@
 -- name: job_owners
+-- Guarantees: type and user alone, of those of the ids that are on record.
 select id, type, user_id from jobs where id = any(:ids::text[]);
 
 -- name: job_standings
@@ -19,6 +20,7 @@ where status in ('completed', 'failed') and finished_at > now() - make_interval(
   and (:everybody or user_id = any(:users::text[]));
 
 -- name: closed_jobs
+-- Guarantees: of those of the ids whose jobs are closed, how they ended.
 select id, type, user_id, status, attempts, result, failed_reason, finished_at from jobs
 where id = any(:ids::text[]) and status in ('completed', 'failed');
 
@@ -31,6 +33,7 @@ order by finished_at, id
 limit :most;
 
 -- name: open_progress
+-- Guarantees: of open jobs what is small, the longest accepted first.
 select id, type, user_id, progress from jobs
 where status in ('waiting', 'active', 'delayed') and (:user_id::text is null or user_id = :user_id)
 order by accepted_at, id

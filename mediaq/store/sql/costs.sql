@@ -7,10 +7,12 @@ where cost.certainty <> 'reused'
 order by cost.id;
 
 -- name: job_costs
+-- Guarantees: every cost row of a job, in the order in which its calls were begun.
 select operation, service, item, units, unit, unit_price, price_version, amount, certainty
 from cost_entries where job_id = :job_id order by id;
 
 -- name: cost_summary
+-- Guarantees: exact sums, those of certain and of possible costs apart.
 select service, operation, certainty, count(*) as calls, sum(units) as units, unit, sum(amount) as amount
 from cost_entries
 where (:user_id::text is null or user_id = :user_id)

@@ -44,4 +44,5 @@ delete from erasures where job_id = any(:ids::text[]) and ends_at <= now()
 returning job_id;
 
 -- name: is_being_erased$
+-- Guarantees: whether a job is deleted and not cleared up after.
 select exists (select from erasures where job_id = :id);

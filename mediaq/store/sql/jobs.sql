@@ -1,4 +1,5 @@
 -- name: job_by_id^
+-- Guarantees: all of a job as it is at this moment; no row where there is none.
 select * from jobs where id = :id;
 
 -- name: plan_by_values!

@@ -6,4 +6,5 @@ where leases.owner = excluded.owner or leases.held_until < now()
 returning owner;
 
 -- name: drop_lease!
+-- Guarantees: only its holder gives a lease up.
 delete from leases where name = :name and owner = :owner;

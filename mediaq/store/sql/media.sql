@@ -34,9 +34,11 @@ from json_to_recordset(:rows) as given (media_item_id text, metadata jsonb)
 where media_items.id = given.media_item_id;
 
 -- name: media_item_by_id^
+-- Guarantees: an item as it is at this moment; no row where there is none.
 select id, user_id, processing_status, metadata, created_at, updated_at from media_items where id = :id;
 
 -- name: newest_jobs_of
+-- Guarantees: an item's jobs in the order of their acceptance, the newest first.
 select id, type, status from jobs where media_item_id = :id order by accepted_at desc, id desc limit :most;
 
 -- name: embeddings_of

@@ -156,12 +156,14 @@ from json_to_recordset(:rows) as given (
     media_item_id text, model text, dimensions int, n int, vector vector, metadata jsonb);
 
 -- name: name_provider_jobs
+-- Guarantees: a call whose record is there bears the id; returns no row for one that was deleted.
 update operation_runs set provider_id = given.provider_id
 from json_to_recordset(:rows) as given (n int, run_id bigint, provider_id text)
 where id = run_id
 returning n;
 
 -- name: provider_job$
+-- Guarantees: the id of the job that the provider runs for a call, where it was put on record.
 select provider_id from operation_runs where id = :run_id;
 
 -- name: transcriptions
@@ -174,6 +176,7 @@ order by operation_runs.id desc
 limit :most;
 
 -- name: run_result$
+-- Guarantees: the result of a call; no row where its record is gone.
 select result from operation_runs where id = :run_id;
 
 -- name: fail_runs

@@ -1,4 +1,5 @@
 -- name: media_owner$
+-- Guarantees: whose an item is at this moment; no row where there is none.
 select user_id from media_items where id = :id;
 
 -- name: newest_vector^

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import generate_private_key as
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from publisher import Publisher, ec_key, jwk, jwk_set, rsa_key
 
-from mediaq.service.published import FRESH, MOST, PAUSE, KeysAway, PublishedKeys, fetch_keys, read_keys
+from mediaq.service.jwks import FRESH, MOST, PAUSE, KeysAway, PublishedKeys, fetch_keys, read_keys
 
 pytest_plugins = ["publisher_fixtures"]
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mediaq.service.html import Html, join, prose, tag
-from mediaq.service.kinds import constraints, name_kind
+from mediaq.service.schema_words import constraints, name_kind
 
 JSON = "application/json"
 EVENTS = "text/event-stream"

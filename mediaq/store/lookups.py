@@ -12,7 +12,7 @@ T = TypeVar("T")
 MOST = 500
 
 
-class Shared(Generic[T]):
+class Lookup(Generic[T]):
     """Looks keys up together: who asks while a query is under way shares the next one.
 
     So the answer is never older than the question.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from http import HTTPStatus
 from typing import Any
 
 import msgspec
@@ -13,7 +12,7 @@ from starlette.requests import Request
 
 from mediaq.model import JobEvent
 from mediaq.queue.events import Entry, Place, write_place
-from mediaq.service.problems import Problem
+from mediaq.service.problems import invalid
 from mediaq.store.closings import Closing
 
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
@@ -78,9 +77,5 @@ def last_place(request: Request) -> Place | None:
     if not given:
         return None
     if (found := _PLACE.fullmatch(given)) is None:
-        raise Problem(
-            HTTPStatus.UNPROCESSABLE_ENTITY,
-            "Last-Event-ID: it is no id of an event that was sent here",
-            field="Last-Event-ID",
-        )
+        raise invalid("Last-Event-ID", "it is no id of an event that was sent here")
     return int(found[1]), int(found[2])

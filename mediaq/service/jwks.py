@@ -16,6 +16,8 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurv
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from loguru import logger
 
+from mediaq.errors import reason_of
+
 # Seconds that keys are used before the server is asked again: so long a withdrawn key goes on being good.
 FRESH = 300.0
 # Seconds between the end of a request to the server and the next one, whatever tokens callers send.
@@ -101,7 +103,7 @@ class PublishedKeys:
             self._fetched, self._away = self._now(), False
         except Exception as error:  # noqa: BLE001 - whatever it answers, the keys that are known stay
             self._away = True
-            logger.warning("the tokens' keys cannot be fetched: {}", str(error) or type(error).__name__)
+            logger.warning("the tokens' keys cannot be fetched: {}", reason_of(error))
         finally:
             self._asked, self._fetching = self._now(), None
 

@@ -23,7 +23,7 @@ class Away(Exception):
     """Redis cannot be asked: go on without it."""
 
 
-class Shared:
+class SharedLimits:
     """Runs Lua scripts, one round trip each, and tells once when Redis goes away and when it is back.
 
     While it is away one call a second tries to reach it; the others are told at once.

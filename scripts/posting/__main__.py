@@ -1,0 +1,5 @@
+"""`python -m posting`."""
+
+from posting.cli import main
+
+main()
