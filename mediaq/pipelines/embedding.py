@@ -334,7 +334,7 @@ EMBEDDING = Pipeline(
         ("contentType", Literal["text", "image", "video"]),
         ("content", Text | None, None),
         ("s3Key", ObjectKey | None, None),
-        ("metadata", dict[str, Any] | None, None),
+        ("metadata", Annotated[dict[str, Any], Meta(description=f"At most {DEEPEST} levels.")] | None, None),
         ("models", Annotated[list[AskedModel], Meta(min_length=1, max_length=MOST_MODELS)] | None, None),
         ("videoFrames", Annotated[int, Meta(ge=1, le=MOST_FRAMES)] | None, None),
         ("videoContent", VideoContent | None, None),

@@ -125,6 +125,7 @@ async def _reopen(store: Store, asked: Mapping[str, Job], seconds: float, open_j
         jobs = [asked[job.id] for job in opened]
         terms = [{"id": job.id, **attrs.asdict(job.terms)} for job in jobs]
         await store.queries.set_terms(connection, rows=terms)
+        await store.queries.count_earlier_costs(connection, ids=[job.id for job in opened])
         # Last of all: others wait for what is locked here.
         await _check_room(store, connection, jobs, open_jobs)
         return opened

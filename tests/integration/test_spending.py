@@ -260,6 +260,26 @@ async def test_a_text_in_s3_is_reserved_for_by_its_length_once_it_is_read(
     assert await resources.store.pool.fetchval("select count(*) from operation_runs") == len(standin.billed())
 
 
+async def test_what_was_paid_before_a_retry_needs_no_room_again(
+    serve: Serve, resources: Resources, standin: StandIn
+) -> None:
+    """Of two operations, assumed to cost $0.0086 and found to cost $0.0033 each, one was paid for."""
+    api = await serve(BUDGETS__USER="0.0087", TEXT__MOST_BYTES="3300")
+    await api.upload("note.txt", (SENTENCE * 100).encode())
+    standin.fault("DetectEntities", "error", code="InvalidRequestException", status=400)
+    both = {"detectSentiment": True, "detectEntities": True}
+    job = await api.run(TEXTS, text(s3Key="note.txt") | {"operations": both})
+    assert (job["status"], await standing(resources)) == ("failed", (Decimal("0.0033"), Decimal(0)))
+
+    answer = await api.http.post(f"{job['links']['self']}/retry", headers=api.as_user(USER))
+    assert (answer.status_code, answer.json()["estimate"]) == (202, 0.0038)
+    assert await standing(resources) == (Decimal("0.0033"), Decimal("0.0038"))
+    await work(api.settings, TEXTS)
+    again = await api.job(TEXTS, job["id"])
+    assert again["status"] == "completed", again["failedReason"]
+    assert await standing(resources) == (Decimal("0.0066"), Decimal(0))
+
+
 async def test_a_text_in_s3_for_which_there_may_be_no_room_is_refused_at_once(serve: Serve) -> None:
     api = await serve(BUDGETS__USER="5")
     answer = await api.post(TEXTS, text(s3Key="note.txt"))

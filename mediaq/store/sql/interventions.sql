@@ -52,11 +52,19 @@ returning id, type, user_id, status, progress, attempts, max_attempts, deaths, d
           opening, media_item_id;
 
 -- name: set_terms!
--- Guarantees: jobs' reservations follow their estimates from here on.
+-- Guarantees: jobs' reservations follow their estimates from here on, which are of all that each costs, as a worker's
+-- are: what it has cost, and what it may still cost.
 update jobs
-set estimate = given.estimate, user_cap = given.user_cap, cost_center_cap = given.cost_center_cap
+set estimate = given.estimate + (select coalesce(sum(amount), 0) from cost_entries where job_id = jobs.id),
+    user_cap = given.user_cap, cost_center_cap = given.cost_center_cap
 from json_to_recordset(:rows) as given (id text, estimate numeric, user_cap numeric, cost_center_cap numeric)
 where jobs.id = given.id;
+
+-- name: count_earlier_costs!
+-- Guarantees: what jobs had cost before they were opened again is in their reservations, which hold the rest.
+update reservations
+set spent = (select coalesce(sum(amount), 0) from cost_entries where job_id = reservations.job_id)
+where job_id = any(:ids::text[]);
 
 -- name: forget_refusals!
 -- Guarantees: what the provider refused is asked again; a job that it reported as failed still counts as one, so
