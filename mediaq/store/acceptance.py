@@ -108,36 +108,51 @@ def _name(news: Sequence[NewJob]) -> str:
 async def _accept(
     store: Store, news: Sequence[NewJob], seconds: float, open_jobs: int, patience: float = 0
 ) -> list[Outcome]:
+    outcomes: dict[str, Outcome] = {}
     async with transact(store.pool, seconds) as connection:
-        rows = store.queries.accept_jobs(
-            connection,
-            rows=[_row(n, new) for n, new in enumerate(news)],
-            users=[new.user_id for new in news],
-            items=[new.media_item_id for new in news],
-            keys=[new.idempotency_key for new in news],
-            patience=f"{patience * 1000:.0f}",
-        )
-        outcomes: dict[str, Outcome] = {
-            row["id"]: Accepted(Job.from_row(row), is_new=True) async for row in rows
-        }
-        inserted = [new for new in news if new.id in outcomes]
-        if len(inserted) < len(news):
-            left_out = [new for new in news if new.id not in outcomes]
-            outcomes |= await _find_reasons(store, connection, left_out)
-        if inserted:
-            outcomes |= await admit(store, connection, inserted, open_jobs)
+        inserted: set[str] = set()
+        # Again, where a job that stood in the way was deleted before it was looked at.
+        while left := [new for new in news if new.id not in outcomes]:
+            accepted = await _insert(store, connection, left, patience)
+            inserted |= accepted.keys()
+            outcomes |= accepted
+            if left_out := [new for new in left if new.id not in accepted]:
+                outcomes |= await _find_reasons(store, connection, left_out)
+        if ours := [new for new in news if new.id in inserted]:
+            outcomes |= await admit(store, connection, ours, open_jobs)
     return [outcomes[new.id] for new in news]
+
+
+async def _insert(
+    store: Store, connection: Connection, news: Sequence[NewJob], patience: float
+) -> dict[str, Outcome]:
+    rows = store.queries.accept_jobs(
+        connection,
+        rows=[_row(n, new) for n, new in enumerate(news)],
+        users=[new.user_id for new in news],
+        items=[new.media_item_id for new in news],
+        keys=[new.idempotency_key for new in news],
+        patience=f"{patience * 1000:.0f}",
+    )
+    return {row["id"]: Accepted(Job.from_row(row), is_new=True) async for row in rows}
 
 
 async def _find_reasons(
     store: Store, connection: Connection, news: Sequence[NewJob]
 ) -> Mapping[str, Outcome]:
-    """Returns why jobs were not inserted, by id: the items are another's, or the jobs are there already."""
+    """Returns why jobs were not inserted, by id: the items are another's, or the jobs are there already.
+
+    It has none for a job in whose way there is nothing any more.
+    """
     owners = store.queries.media_item_owners(connection, ids=[new.media_item_id for new in news])
     owner_of = {row["id"]: row["user_id"] async for row in owners}
-    ours = [new for new in news if owner_of[new.media_item_id] == new.user_id]
-    found = await _find(store, connection, ours)
-    return {new.id: found.get(new.id) or NotYours(new.media_item_id) for new in news}
+    ours, others = [], {}
+    for new in news:
+        if owner_of[new.media_item_id] == new.user_id:
+            ours.append(new)
+        else:
+            others[new.id] = NotYours(new.media_item_id)
+    return {**others, **await _find(store, connection, ours)}
 
 
 def _row(n: int, new: NewJob) -> Row:
@@ -171,7 +186,9 @@ async def _find(store: Store, connection: Connection, news: Sequence[NewJob]) ->
     accepted = {}
     for new in news:
         # By the key, too, where it is another request's job.
-        row = by_id.get(new.id) or by_key[new.user_id, new.idempotency_key]
+        row = by_id.get(new.id) or by_key.get((new.user_id, new.idempotency_key))
+        if row is None:
+            continue
         if row["digest"] != new.digest:
             raise KeyTaken("this Idempotency-Key was used for another request within the last 24 hours")
         accepted[new.id] = Accepted(Job.from_row(row), is_new=row["id"] == new.id)
