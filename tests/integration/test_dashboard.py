@@ -87,11 +87,6 @@ async def test_an_admin_sees_it_with_links_and_files_of_the_path_it_is_mounted_a
     assert queue["queued_url"].startswith("/rq/0/view/jobs/held/queued/")
 
 
-async def test_its_path_without_a_slash_leads_there(api: Api) -> None:
-    answer = await api.http.get("/rq")
-    assert (answer.status_code, answer.headers["Location"]) == (307, "/rq/")
-
-
 async def test_its_address_is_shown_without_the_password(
     admin: httpx.AsyncClient, settings: Settings
 ) -> None:
