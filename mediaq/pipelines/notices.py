@@ -20,6 +20,7 @@ from mediaq.aws import completions
 from mediaq.aws.clients import Aws
 from mediaq.aws.completions import Message
 from mediaq.errors import ProviderError
+from mediaq.queue.cancelling import cancel
 from mediaq.settings import Completion
 
 # Where a process tells the others of a job that has ended.
@@ -79,8 +80,7 @@ class Notices:
         """Stops at once; what was received by then and is not deleted is received again by others."""
         self._closed = True
         if self._listening:
-            self._listening.cancel()
-            await asyncio.gather(self._listening, return_exceptions=True)
+            await cancel([self._listening])
 
     def _listen_on(self) -> None:
         if self._settings.queue_url and not self._listening and self._waiting and not self._closed:
@@ -108,8 +108,7 @@ class Notices:
                     await asyncio.sleep(pause)
                     pause = min(2 * pause, SELDOM)
         finally:
-            hearing.cancel()
-            await asyncio.gather(hearing, return_exceptions=True)
+            await cancel([hearing])
 
     async def _receive(self) -> bool:
         """Asks the queue once; returns whether that went well."""

@@ -19,6 +19,7 @@ from rq.job import _current_job
 
 from mediaq.queue import ends
 from mediaq.queue.calls import TOKEN, Ask, Calls, Claimed, read_claims
+from mediaq.queue.cancelling import cancel
 from mediaq.queue.claimed import ClaimedJob, Hash
 from mediaq.queue.ends import End
 from mediaq.queue.lane import Lane
@@ -40,8 +41,6 @@ MOST_CLAIMED = 500
 POLL = 1.0
 # Seconds between two looks at whether a worker has been idle for as long as it may, at least.
 IDLE_LOOK = 0.1
-# Seconds between two cancellations of what is still under way at the end.
-CANCEL_EVERY = 0.2
 # Seconds between two tries to reach Redis, at first and at most.
 RECONNECT = (0.05, 2.0)
 
@@ -111,7 +110,7 @@ class WorkLoop:
         try:
             await self._over.wait()
         finally:
-            await _cancel({*listeners, *self._tasks})
+            await cancel({*listeners, *self._tasks})
             await self._calls.wire.close()
 
     def stop(self) -> None:
@@ -390,14 +389,6 @@ class WorkLoop:
                 await asyncio.sleep(wait * random.uniform(0.5, 1))  # noqa: S311
                 wait = min(wait * 2, longest)
         self._look_again(self.lanes)
-
-
-async def _cancel(tasks: set[asyncio.Future[Any]]) -> None:
-    while tasks:
-        for task in tasks:
-            task.cancel()
-        # More than once: before Python 3.12 a cancellation may get lost where it meets the end of a timeout.
-        _, tasks = await asyncio.wait(tasks, timeout=CANCEL_EVERY)
 
 
 def _make_lane(worker: AsyncWorker, queue: str, freed: Callable[[], None]) -> Lane:

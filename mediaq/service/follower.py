@@ -12,6 +12,7 @@ from redis.exceptions import RedisError
 
 from mediaq.errors import reason_of
 from mediaq.model import JobEvent
+from mediaq.queue.cancelling import cancel
 from mediaq.queue.events import AT_ONCE, Entry, Tail
 from mediaq.resources import Resources
 from mediaq.service.hub import KNOWN, Hub
@@ -164,7 +165,5 @@ async def following(resources: Resources) -> AsyncIterator[Hub]:
         yield hub
     finally:
         hub.close()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await cancel(tasks)
         await follower.close()
