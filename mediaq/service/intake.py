@@ -18,8 +18,8 @@ from mediaq.store.pool import AWAY
 
 # Jobs that share a transaction at most, to keep it short.
 MOST = 100
-# Transactions at a time: while Postgres is at work on one, the next is brought.
-AT_ONCE = 2
+# Transactions at a time: with two, each is shared by fewer, and all take longer (`scripts/benchmark-posts`).
+AT_ONCE = 1
 # Seconds after which those who come do not wait any more for the transactions before theirs.
 HEADWAY = 0.05
 # Seconds that jobs wait together for what another transaction has locked; then each waits alone.
