@@ -18,6 +18,7 @@ from mediaq.model import job_path
 from mediaq.pipelines.webhook import find_receiver
 from mediaq.posting import Answer, Message, find_addresses, open_transport, post
 from mediaq.queue.backoff import Backoff
+from mediaq.queue.cancelling import cancel
 from mediaq.resources import Resources
 from mediaq.settings import Webhooks
 from mediaq.store import deliveries
@@ -89,10 +90,7 @@ class Deliverer:
         self._closing = True
         if self._lanes:
             _, late = await asyncio.wait([*self._lanes], timeout=FAREWELL)
-            for lane in late:
-                lane.cancel()
-            if late:
-                await asyncio.wait(late)
+            await cancel(late)
 
     def _has_room(self, receiver: str, number: int) -> bool:
         most = 1 if receiver in self._troubled else EACH

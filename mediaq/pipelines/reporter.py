@@ -10,6 +10,7 @@ from loguru import logger
 
 from mediaq.errors import FenceLost
 from mediaq.model import Announcement, Job, JobEvent, Progress, SubTask, TaskStatus
+from mediaq.queue.cancelling import cancel
 from mediaq.store import attempts
 from mediaq.store.pool import Store
 
@@ -57,8 +58,7 @@ class Reporter:
         try:
             yield
         finally:
-            telling.cancel()
-            await asyncio.gather(telling, return_exceptions=True)
+            await cancel([telling])
 
     async def announce_end(self, event: JobEvent) -> None:
         """Tells the listeners what has become of the job, and where its operations stand in the end.

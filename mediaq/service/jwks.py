@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from loguru import logger
 
 from mediaq.errors import reason_of
+from mediaq.queue.cancelling import cancel
 
 # Seconds that keys are used before the server is asked again: so long a withdrawn key goes on being good.
 FRESH = 300.0
@@ -81,8 +82,7 @@ class PublishedKeys:
     async def close(self) -> None:
         """Ends a request that is under way."""
         if self._fetching is not None:
-            self._fetching.cancel()
-            await asyncio.wait([self._fetching])
+            await cancel([self._fetching])
 
     def _age(self) -> float:
         return self._now() - self._fetched
